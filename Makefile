@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up what they need in .venv; nothing but Python 3.11+, make and a C runtime is expected.
+PYTHON ?= python3
+BIN := .venv/bin
+CORES ?= $(shell nproc 2> /dev/null || echo 2)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint browser clean
+
+demo: .venv/installed
+	snakemake --cores $(CORES) --profile profiles/local --quiet rules progress
+	@echo "The report: results/report/index.html   Tables: results/tables   Masks: results/derivatives/flairflow"
+
+test: .venv/installed browser lint
+	pytest
+
+lint: .venv/installed
+	ruff check
+	ruff format --check
+	snakefmt --check Snakefile rules
+	mypy
+
+# A local virtual environment with exactly the versions of requirements.lock.
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "flairflow needs Python 3.11 or later; say which with: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# The report is tested in Chromium. Debian and Ubuntu: installed here when root; elsewhere those tests are skipped.
+browser:
+	@if command -v chromium chromium-browser google-chrome > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; \
+	else echo "No Chromium: the browser tests will be skipped. To run them: sudo apt-get install chromium"; fi
+
+clean:
+	rm -rf results demo .snakemake

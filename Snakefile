@@ -1,0 +1,64 @@
+"""flairflow: from an archive of brain MRI (BIDS) to lesion masks, volumes and a report.
+
+The rules wire, the package computes: what a stage does stands in src/flairflow, which paths there are in paths.py.
+"""
+
+from snakemake.utils import min_version
+
+from flairflow import dag
+from flairflow.cohort.sharding import shard_names
+from flairflow.paths import MODEL_FILES, Results, dictionary
+
+min_version("9.27")
+
+# A configuration given on the command line stands alone: it is not mixed with the demo's datasets.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+CONFIG = dag.load(config)
+RESULTS = Results(CONFIG.results)
+
+
+wildcard_constraints:
+    shard=r"[A-Za-z0-9]+-[a-z]+-\d+",
+    ensemble=r"[A-Za-z0-9_]+",
+    strategy=r"[A-Za-z0-9_]+",
+    part=r"[A-Za-z0-9_-]+",
+    seed=r"\d+",
+
+
+onstart:
+    dag.keep_config(CONFIG)
+
+
+onsuccess:
+    shell("cat {RESULTS.summary} 2> /dev/null || true")
+
+
+include: "rules/cohort.smk"
+include: "rules/registration.smk"
+include: "rules/preprocessing.smk"
+include: "rules/training.smk"
+include: "rules/inference.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    train,
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS.table("volumes"),
+        RESULTS.table("metrics"),
+        RESULTS.report,
+
+
+rule train:
+    input:
+        [dag.model_files(CONFIG, strategy) for strategy in CONFIG.strategies],

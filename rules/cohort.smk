@@ -1,0 +1,57 @@
+# Which scans there are. `index` is a checkpoint: all further jobs follow from the shards it finds. The shard lists and the
+# assignments are no outputs of it, or every shard would run again after each index.
+
+
+def ledgers(stage, splits=("train", "validation", "test", "archive"), annotated=False):
+    """The ledgers of a stage for all shards of some splits, known once the index has run."""
+
+    def inputs(wildcards):
+        checkpoints.index.get()
+        return [RESULTS.ledger(stage.format(**wildcards), s) for s in shard_names(RESULTS, splits, annotated)]
+
+    return inputs
+
+
+if CONFIG.simulation:
+
+    rule simulate:
+        output:
+            CONFIG.simulation.root / "simulated.json",
+        log:
+            RESULTS.log("simulate", "simulate"),
+        benchmark:
+            RESULTS.benchmark("simulate", "simulate")
+        threads: 4
+        resources:
+            mem_mb=dag.scaled(2000),
+            runtime=dag.scaled(120),
+        params:
+            settings=dag.version(CONFIG, "simulate"),
+        conda:
+            "../envs/images.yaml"
+        shell:
+            "flairflow simulate --config {RESULTS.config:q} --threads {threads} --log {log:q}"
+
+
+checkpoint index:
+    input:
+        CONFIG.simulation.root / "simulated.json" if CONFIG.simulation else [],
+        dag.index_inputs(CONFIG),
+    output:
+        RESULTS.cohort,
+        dictionary(RESULTS.cohort),
+        RESULTS.shards,
+    log:
+        RESULTS.log("index", "index"),
+    benchmark:
+        RESULTS.benchmark("index", "index")
+    threads: 8
+    resources:
+        mem_mb=dag.scaled(4000),
+        runtime=dag.scaled(240),
+    params:
+        settings=dag.version(CONFIG, "index"),
+    conda:
+        "../envs/images.yaml"
+    shell:
+        "flairflow index --config {RESULTS.config:q} --threads {threads} --log {log:q}"

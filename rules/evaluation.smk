@@ -1,0 +1,58 @@
+# Predictions of the test scans against their known masks. The threshold is chosen on training scans alone.
+
+
+rule threshold:
+    input:
+        ledgers("preprocess", ["train"]),
+    output:
+        RESULTS.table("threshold"),
+        dictionary(RESULTS.table("threshold")),
+    log:
+        RESULTS.log("threshold", "threshold"),
+    resources:
+        mem_mb=dag.scaled(2000),
+        runtime=dag.scaled(60),
+    params:
+        settings=dag.version(CONFIG, "evaluate"),
+    conda:
+        "../envs/images.yaml"
+    shell:
+        "flairflow threshold --config {RESULTS.config:q} --log {log:q}"
+
+
+rule evaluate:
+    input:
+        lambda wildcards: dag.evaluated(CONFIG, wildcards.ensemble, wildcards.shard),
+        RESULTS.ledger("register", "{shard}"),
+    output:
+        RESULTS.ledger("evaluate/{ensemble}", "{shard}"),
+    log:
+        RESULTS.log("evaluate", "{ensemble}/{shard}"),
+    benchmark:
+        RESULTS.benchmark("evaluate/{ensemble}", "{shard}")
+    threads: 1
+    resources:
+        mem_mb=dag.scaled(3000),
+        runtime=dag.scaled(120),
+    params:
+        settings=dag.version(CONFIG, "evaluate"),
+    conda:
+        "../envs/images.yaml"
+    shell:
+        "flairflow evaluate --config {RESULTS.config:q} --shard {wildcards.shard}"
+        " --ensemble {wildcards.ensemble} --log {log:q}"
+
+
+rule metrics:
+    input:
+        [ledgers(f"evaluate/{name}", ["test"], annotated=True) for name in CONFIG.compared],
+    output:
+        RESULTS.table("metrics"),
+        dictionary(RESULTS.table("metrics")),
+    log:
+        RESULTS.log("metrics", "metrics"),
+    resources:
+        mem_mb=dag.scaled(1000),
+        runtime=dag.scaled(30),
+    shell:
+        "flairflow metrics --config {RESULTS.config:q} --log {log:q}"

@@ -1,0 +1,41 @@
+# Masks of every scan by the chosen ensemble; the others segment the test shards, to be compared.
+
+
+rule segment:
+    input:
+        lambda wildcards: dag.model_files(CONFIG, wildcards.ensemble),
+        prepared=RESULTS.ledger("preprocess", "{shard}"),
+    output:
+        RESULTS.ledger("segment/{ensemble}", "{shard}"),
+    log:
+        RESULTS.log("segment", "{ensemble}/{shard}"),
+    benchmark:
+        RESULTS.benchmark("segment/{ensemble}", "{shard}")
+    threads: 4
+    resources:
+        mem_mb=dag.scaled(8000),
+        runtime=dag.scaled(240),
+        gpu=1,
+    params:
+        settings=dag.version(CONFIG, "segment"),
+    conda:
+        "../envs/network.yaml"
+    shell:
+        "flairflow segment-shard --config {RESULTS.config:q} --shard {wildcards.shard}"
+        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
+
+
+rule volumes:
+    input:
+        ledgers(f"segment/{CONFIG.segmenter}"),
+        ledgers("register"),
+    output:
+        RESULTS.table("volumes"),
+        dictionary(RESULTS.table("volumes")),
+    log:
+        RESULTS.log("volumes", "volumes"),
+    resources:
+        mem_mb=dag.scaled(1000),
+        runtime=dag.scaled(30),
+    shell:
+        "flairflow volumes --config {RESULTS.config:q} --log {log:q}"

@@ -1,0 +1,22 @@
+# Bias correction, isotropic voxels, brain only: what a network reads.
+
+
+rule preprocess:
+    input:
+        RESULTS.ledger("register", "{shard}"),
+    output:
+        RESULTS.ledger("preprocess", "{shard}"),
+    log:
+        RESULTS.log("preprocess", "{shard}"),
+    benchmark:
+        RESULTS.benchmark("preprocess", "{shard}")
+    threads: 1
+    resources:
+        mem_mb=dag.scaled(3000),
+        runtime=dag.scaled(120),
+    params:
+        settings=dag.version(CONFIG, "preprocess"),
+    conda:
+        "../envs/images.yaml"
+    shell:
+        "flairflow preprocess --config {RESULTS.config:q} --shard {wildcards.shard} --threads {threads} --log {log:q}"

@@ -1,0 +1,23 @@
+# Sequences and masks onto the reference image, the reference image onto the template.
+
+
+rule register:
+    input:
+        ancient(RESULTS.cohort),
+        shard=RESULTS.shard_list("{shard}"),
+    output:
+        RESULTS.ledger("register", "{shard}"),
+    log:
+        RESULTS.log("register", "{shard}"),
+    benchmark:
+        RESULTS.benchmark("register", "{shard}")
+    threads: 1
+    resources:
+        mem_mb=dag.scaled(3000),
+        runtime=dag.scaled(120),
+    params:
+        settings=dag.version(CONFIG, "register"),
+    conda:
+        "../envs/images.yaml"
+    shell:
+        "flairflow register --config {RESULTS.config:q} --shard {wildcards.shard} --threads {threads} --log {log:q}"

@@ -1,0 +1,22 @@
+# The page for people, made from the tables.
+
+
+rule report:
+    input:
+        RESULTS.cohort,
+        RESULTS.table("volumes"),
+        RESULTS.table("metrics"),
+    output:
+        report(RESULTS.report, category="Report", caption="captions/report.rst"),
+        RESULTS.summary,
+    log:
+        RESULTS.log("report", "report"),
+    resources:
+        mem_mb=dag.scaled(2000),
+        runtime=dag.scaled(60),
+    params:
+        settings=dag.version(CONFIG, "report"),
+    conda:
+        "../envs/images.yaml"
+    shell:
+        "flairflow report --config {RESULTS.config:q} --log {log:q}"

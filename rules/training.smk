@@ -1,0 +1,24 @@
+# One job per strategy, part (the network of a strategy that has several) and seed. It depends on the train and validation shards alone: an archive that grows retrains nothing.
+
+
+rule train_model:
+    input:
+        ledgers("preprocess", ["train", "validation"]),
+    output:
+        [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in MODEL_FILES],
+    log:
+        RESULTS.log("train", "{strategy}/{part}/seed-{seed}"),
+    benchmark:
+        RESULTS.benchmark("train", "{strategy}/{part}/seed-{seed}")
+    threads: 8
+    resources:
+        mem_mb=dag.scaled(16000),
+        runtime=dag.scaled(2880),
+        gpu=1,
+    params:
+        settings=dag.version(CONFIG, "train"),
+    conda:
+        "../envs/network.yaml"
+    shell:
+        "flairflow train --config {RESULTS.config:q} --strategy {wildcards.strategy} --part {wildcards.part}"
+        " --seed {wildcards.seed} --threads {threads} --log {log:q}"

@@ -1,0 +1,91 @@
+"""The command line: one subcommand per stage, as the rules call them, and `segment` for single images.
+
+Nothing heavy is imported before it is known which stage runs, and how many threads it may use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flairflow import __version__
+from flairflow.errors import ConfigError, ScanError
+
+log = logging.getLogger("flairflow")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand. Returns 0; 1 after a message for what the user can mend. A bug keeps its traceback."""
+    options = _parser().parse_args(arguments)
+    _obey_threads(options.threads)
+    _start_log(options.log)
+    from flairflow import commands
+
+    try:
+        getattr(commands, options.command.replace("-", "_"))(options)
+    except (ConfigError, ScanError) as problem:
+        log.error("%s", problem)
+        return 1
+    except Exception:
+        log.exception("flairflow %s stopped at an unexpected error", options.command)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flairflow", description="Lesion segmentation in large FLAIR MRI cohorts.")
+    parser.add_argument("--version", action="version", version=f"flairflow {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *needed: str, config: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        if config:
+            sub.add_argument("--config", type=Path, required=True, help="configuration, YAML or JSON")
+        for option in needed:
+            sub.add_argument(f"--{option}", required=True)
+        sub.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+        sub.add_argument("--log", type=Path, help="file to write the log to, beside the terminal")
+        return sub
+
+    segment = command("segment", "Segment single images with a trained model, without a workflow.", config=False)
+    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="FLAIR images (NIfTI)")
+    segment.add_argument("--model", nargs="+", type=Path, required=True, help="model folders; several are averaged")
+    segment.add_argument("--out", type=Path, required=True, help="folder for the masks")
+    segment.add_argument("--brain-mask", choices=("template", "synthstrip"), default="template")
+    segment.add_argument("--probabilities", action="store_true", help="write probability maps too")
+    command("simulate", "Write the synthetic cohort of the configuration.")
+    command("index", "Find and check all scans; write the cohort table and the shards.")
+    command("register", "Register the scans of a shard.", "shard")
+    command("preprocess", "Prepare the scans of a shard for the network.", "shard")
+    command("train", "Train one model.", "strategy", "part").add_argument("--seed", type=int, required=True)
+    command("segment-shard", "Segment the scans of a shard.", "shard", "ensemble")
+    command("evaluate", "Score the masks of a shard of test scans.", "shard", "ensemble")
+    command("threshold", "Choose the best single intensity threshold on the training scans.")
+    command("volumes", "Gather the table of volumes.")
+    command("metrics", "Gather the table of metrics.")
+    command("report", "Write the report and the summary.")
+    return parser
+
+
+def _obey_threads(threads: int) -> None:
+    """ITK, OpenMP and the BLAS libraries read these once, when they are loaded."""
+    for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _start_log(path: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
+    log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The index: from datasets to the cohort table, the shards, and the assignments that are kept."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from flairflow.cohort.checks import check_scans
+from flairflow.cohort.choose import choose_per_session
+from flairflow.cohort.discover import discover
+from flairflow.cohort.scan import Scan, columns, from_row, to_row
+from flairflow.cohort.sharding import assign_shards
+from flairflow.cohort.splits import assign_splits
+from flairflow.config.models import Config
+from flairflow.files import write_text
+from flairflow.paths import Results
+from flairflow.tables import read_table, to_tsv, write_table
+
+log = logging.getLogger(__name__)
+
+
+def index(config: Config, threads: int) -> None:
+    """Write the cohort table with its data dictionary, the table of shards, and the shard lists that changed.
+
+    Raises ConfigError where the configuration and the datasets contradict each other; a faulty scan is an excluded row.
+    """
+    results = Results(config.results)
+    scans: list[Scan] = []
+    for name, dataset in config.datasets.items():
+        found = discover(name, dataset, config)
+        log.info("%s: %d %s images", name, len(found), config.reference)
+        if not found:
+            log.warning("%s: no %s image found under %s", name, config.reference, dataset.root)
+        scans += found
+    roots = {name: dataset.root for name, dataset in config.datasets.items()}
+    scans = check_scans(scans, roots, results.file_checks, threads)
+    scans = choose_per_session(scans, config.index.prefer)
+    if config.preprocessing.brain_mask == "provided":
+        scans = [scan if scan.brain_mask else scan.excluded("no brain mask was provided with it") for scan in scans]
+    splits = _kept(results.split_assignments)
+    scans = assign_splits(scans, config.datasets, config.index.splits, config.seed, splits)
+    shards = _kept(results.shard_assignments)
+    scans = assign_shards(scans, config.index.shard_size, shards)
+    included = [scan for scan in scans if scan.included]
+    _keep(results.split_assignments, splits | {scan.person: scan.split for scan in included if scan.split != "archive"})
+    _keep(results.shard_assignments, shards | {scan.scan: scan.shard for scan in included})
+    _write_shard_lists(results, included)
+    dictionary = columns(config.labels, config.images)
+    write_table(results.cohort, _table(scans).reindex(columns=list(dictionary)), dictionary)
+    _write_shards(results.shards, included)
+    for scan in scans:
+        if not scan.included:
+            log.warning("%s excluded: %s", scan.scan, scan.reason)
+    log.info("%d scans included, %d excluded", len(included), len(scans) - len(included))
+    if not included:
+        log.error("no scan can be used; %s says why of each", results.cohort)
+
+
+def read_scans(path: Path, labels: Sequence[str], images: Sequence[str]) -> list[Scan]:
+    """The scans of a cohort table or of a shard list."""
+    rows = read_table(path, text=True).to_dict("records")
+    return [from_row({str(key): str(value) for key, value in row.items()}, labels, images) for row in rows]
+
+
+def _write_shard_lists(results: Results, scans: Sequence[Scan]) -> None:
+    groups: dict[str, list[Scan]] = {}
+    for scan in scans:
+        groups.setdefault(scan.shard, []).append(scan)
+    for shard, members in groups.items():
+        path, text = results.shard_list(shard), to_tsv(_table(members))
+        # An untouched list is what tells Snakemake that this shard has nothing new.
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+
+
+def _write_shards(path: Path, scans: Sequence[Scan]) -> None:
+    counts = Counter((scan.shard, scan.dataset, scan.split) for scan in scans)
+    annotated = {scan.shard for scan in scans if scan.annotated}
+    rows = [(*key, count, "yes" if key[0] in annotated else "no") for key, count in sorted(counts.items())]
+    write_text(path, to_tsv(pd.DataFrame(rows, columns=["shard", "dataset", "split", "scans", "annotated"])))
+
+
+def _table(scans: Sequence[Scan]) -> pd.DataFrame:
+    return pd.DataFrame([to_row(scan) for scan in scans]).replace("", None)
+
+
+def _kept(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    table = read_table(path, text=True)
+    return dict(zip(table["name"], table["assigned"], strict=True))
+
+
+def _keep(path: Path, assigned: Mapping[str, str]) -> None:
+    write_text(path, to_tsv(pd.DataFrame(sorted(assigned.items()), columns=["name", "assigned"])))

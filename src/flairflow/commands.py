@@ -1,0 +1,180 @@
+"""What each subcommand does: read its inputs, run the stage over them, write its outputs."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from pathlib import Path
+
+from flairflow import stages
+from flairflow.cohort.scan import Scan
+from flairflow.config import Config, read_config
+from flairflow.errors import ScanError
+from flairflow.paths import SOFTWARE, THRESHOLD, Results
+from flairflow.shards.ledger import Row, read_ledger
+from flairflow.shards.run import Outcome, run_shard
+
+log = logging.getLogger(__name__)
+
+
+def simulate(options: Namespace) -> None:
+    from flairflow.simulation.cohort import simulate
+
+    config = read_config(options.config)
+    assert config.simulation is not None
+    simulate(config.simulation, options.threads)
+
+
+def index(options: Namespace) -> None:
+    from flairflow.cohort.index import index
+
+    index(read_config(options.config), options.threads)
+
+
+def register(options: Namespace) -> None:
+    from flairflow.inference.outputs import write_dataset_description
+    from flairflow.registration.stage import register_scan
+
+    config, results, scans = _shard(options)
+    settings = stages.settings_hash(config, "register")
+    for dataset in {scan.dataset for scan in scans}:
+        write_dataset_description(results.prepared / dataset, f"{dataset}: registered and preprocessed by {SOFTWARE}")
+    run_shard(
+        "register",
+        options.shard,
+        scans,
+        lambda scan: stages.fingerprint(settings, scan.digest),
+        lambda scan: register_scan(scan, config, results),
+        results,
+    )
+
+
+def preprocess(options: Namespace) -> None:
+    from flairflow.preprocessing.stage import preprocess_scan
+
+    config, results, scans = _shard(options)
+    settings = stages.settings_hash(config, "preprocess")
+    registered = read_ledger(results.ledger("register", options.shard))
+    run_shard(
+        "preprocess",
+        options.shard,
+        scans,
+        lambda scan: stages.fingerprint(settings, registered[scan.scan].fingerprint),
+        lambda scan: preprocess_scan(scan, registered[scan.scan], config, results),
+        results,
+        upstream=registered,
+    )
+
+
+def train(options: Namespace) -> None:
+    from flairflow.training.stage import train_model
+
+    config = read_config(options.config)
+    train_model(options.strategy, options.part, options.seed, config, Results(config.results), options.threads)
+
+
+def segment_shard(options: Namespace) -> None:
+    from flairflow.inference.ensemble import Ensemble
+    from flairflow.inference.outputs import write_dataset_description
+    from flairflow.inference.stage import check_ensemble, segment_scan
+    from flairflow.training.folders import model_folders
+
+    config, results, scans = _shard(options)
+    name = options.ensemble
+    ensemble = Ensemble(model_folders(config, name))
+    check_ensemble(ensemble, config)
+    settings = stages.settings_hash(config, "segment")
+    prepared = read_ledger(results.ledger("preprocess", options.shard))
+    for dataset in {scan.dataset for scan in scans}:
+        write_dataset_description(results.masks(name, config.segmenter) / dataset, f"{dataset}: lesion masks ({name})")
+    run_shard(
+        f"segment/{name}",
+        options.shard,
+        scans,
+        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, ensemble.hash),
+        lambda scan: segment_scan(scan, prepared[scan.scan], ensemble, name, config, results),
+        results,
+        upstream=prepared,
+    )
+
+
+def segment(options: Namespace) -> None:
+    from flairflow.inference.single import segment_image
+    from flairflow.inference.ensemble import Ensemble
+
+    ensemble = Ensemble(options.model)
+    failed = 0
+    for path in options.images:
+        try:
+            volumes = segment_image(path, ensemble, options.out, options.brain_mask, options.probabilities)
+        except ScanError as problem:
+            failed += 1
+            log.error("%s: %s", path, problem)
+        else:
+            log.info("%s: %s", path, ", ".join(f"{label} {volume:.2f} ml" for label, volume in volumes.items()))
+    if failed:
+        raise ScanError(f"{failed} of {len(options.images)} images could not be segmented")
+
+
+def evaluate(options: Namespace) -> None:
+    from flairflow.evaluation.stage import evaluate_scan, evaluate_threshold
+    from flairflow.tables import read_table
+
+    config, results, scans = _shard(options)
+    name = options.ensemble
+    settings = stages.settings_hash(config, "evaluate")
+    registered = read_ledger(results.ledger("register", options.shard))
+    thresholds: dict[str, float] = {}
+    if name == THRESHOLD:
+        table = read_table(results.table(THRESHOLD))
+        thresholds = dict(zip(table["label"], table["threshold"].astype(float), strict=True))
+    predicted = read_ledger(results.ledger("preprocess" if thresholds else f"segment/{name}", options.shard))
+
+    def process(scan: Scan) -> Outcome:
+        rows = registered[scan.scan], predicted[scan.scan]
+        if thresholds:
+            return evaluate_threshold(scan, *rows, thresholds, config, results)
+        return evaluate_scan(scan, *rows, config, results)
+
+    def fingerprint(scan: Scan) -> str:
+        both = [registered[scan.scan].fingerprint, predicted[scan.scan].fingerprint]
+        return stages.fingerprint(settings, both, thresholds)
+
+    annotated = [scan for scan in scans if scan.annotated]
+    run_shard(f"evaluate/{name}", options.shard, annotated, fingerprint, process, results, upstream=predicted)
+
+
+def threshold(options: Namespace) -> None:
+    from flairflow.evaluation.tables import write_thresholds
+
+    config = read_config(options.config)
+    write_thresholds(config, Results(config.results))
+
+
+def volumes(options: Namespace) -> None:
+    from flairflow.evaluation.tables import write_volumes
+
+    config = read_config(options.config)
+    write_volumes(config, Results(config.results))
+
+
+def metrics(options: Namespace) -> None:
+    from flairflow.evaluation.tables import write_metrics
+
+    config = read_config(options.config)
+    write_metrics(config, Results(config.results))
+
+
+def report(options: Namespace) -> None:
+    from flairflow.report.page import write_report
+
+    config = read_config(options.config)
+    write_report(config, Results(config.results))
+
+
+def _shard(options: Namespace) -> tuple[Config, Results, list[Scan]]:
+    from flairflow.cohort.index import read_scans
+
+    config = read_config(options.config)
+    results = Results(config.results)
+    return config, results, read_scans(results.shard_list(options.shard), config.labels, config.images)

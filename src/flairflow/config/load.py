@@ -1,0 +1,72 @@
+"""From YAML to a validated configuration: the preset's values first, the user's over them."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from flairflow.config.models import Config
+from flairflow.errors import ConfigError
+
+PRESETS = ("laptop", "paper")
+
+
+def load_config(values: dict[str, Any]) -> Config:
+    """Validate a configuration given as nested dictionaries.
+
+    Raises ConfigError that lists every fault with its key's path, what was given and what is allowed.
+    """
+    preset = values.get("preset", "laptop")
+    if preset not in PRESETS:
+        raise ConfigError(f"config: preset: {preset!r} is none of {', '.join(PRESETS)}")
+    try:
+        return Config.model_validate(_merge(preset_values(preset), values))
+    except ValidationError as error:
+        faults = "\n".join(f"  {_where(fault['loc'])}: {_what(fault)}" for fault in error.errors())
+        raise ConfigError(f"config: {error.error_count()} fault(s), nothing was run\n{faults}") from None
+
+
+def read_config(path: Path) -> Config:
+    """Read and validate a YAML or JSON configuration file; raises ConfigError as `load_config` does."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"config: {path} cannot be read: {error}") from None
+    return load_config(values or {})
+
+
+def resolved(config: Config) -> str:
+    """The whole configuration as JSON, presets and defaults filled in: `read_config` gives it back."""
+    return json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """The values a preset fills in before the user's own."""
+    text = resources.files("flairflow.config").joinpath("presets", f"{preset}.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "(whole config)"
+
+
+def _what(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "no such key; see config.yaml for those there are"
+    message = fault["msg"].removeprefix("Value error, ")
+    given = fault.get("input")
+    return message if isinstance(given, dict) or fault["type"] == "missing" else f"{message} (given: {given!r})"

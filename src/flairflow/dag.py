@@ -1,0 +1,79 @@
+"""What the rules ask of the package. Light: every job of a cluster parses the Snakefile and imports this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+
+from flairflow import stages
+from flairflow.config import Config, load_config
+from flairflow.config.load import resolved
+from flairflow.errors import ConfigError
+from flairflow.files import write_text
+from flairflow.paths import MODEL_FILES, THRESHOLD, Results
+from flairflow.training import strategies
+from flairflow.training.folders import model_folders
+
+
+def load(values: dict[str, Any]) -> Config:
+    """The validated configuration; a faulty one ends the run with a list of its faults."""
+    try:
+        config = load_config(values)
+        known = strategies.names()
+        for name in config.strategies:
+            if name not in known:
+                raise ConfigError(f"config: strategies: {name!r} is none of {', '.join(known)}")
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    return config
+
+
+def keep_config(config: Config) -> None:
+    """Write the resolved configuration for the jobs to read; untouched when nothing changed."""
+    path, text = Results(config.results).config, resolved(config)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def version(config: Config, stage: str) -> str:
+    """The `params.settings` of a stage's rule: it changes when, and only when, the stage's results would."""
+    return stages.settings_hash(config, stage)
+
+
+def index_inputs(config: Config) -> list[Path]:
+    """Small files whose change means that a dataset changed: manifests, lists of participants and splits."""
+    files = []
+    for dataset in config.datasets.values():
+        files += [path for path in (dataset.manifest, dataset.split_list) if path]
+        participants = dataset.root / "participants.tsv"
+        # A simulated dataset is announced by its record instead, which the rule that makes it declares.
+        if config.simulation and dataset.root.is_relative_to(config.simulation.root):
+            continue
+        if not dataset.manifest and participants.exists():
+            files.append(participants)
+    return files
+
+
+def model_files(config: Config, ensemble: str) -> list[Path]:
+    """The files of an ensemble's members."""
+    return [folder / name for folder in model_folders(config, ensemble) for name in MODEL_FILES]
+
+
+def scaled(amount: int) -> Callable[..., int]:
+    """A resource that grows with every attempt: a job killed for memory or time is given more."""
+
+    def resource(wildcards: Any, attempt: int) -> int:
+        return amount * attempt
+
+    return resource
+
+
+def evaluated(config: Config, ensemble: str, shard: str) -> list[Path]:
+    """What the evaluation of a shard reads: the masks of an ensemble, or the threshold and the prepared images."""
+    results = Results(config.results)
+    if ensemble == THRESHOLD:
+        return [results.table(THRESHOLD), results.ledger("preprocess", shard)]
+    return [results.ledger(f"segment/{ensemble}", shard)]

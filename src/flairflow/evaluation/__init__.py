@@ -1,0 +1,1 @@
+"""Evaluation: predictions against references, per scan and label, on the native grid."""

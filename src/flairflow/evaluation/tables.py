@@ -1,0 +1,91 @@
+"""The tables of the whole cohort, gathered from the ledgers of its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from flairflow.cohort.index import read_scans
+from flairflow.cohort.scan import SPLITS, Scan
+from flairflow.cohort.sharding import shard_names
+from flairflow.config.models import Config
+from flairflow.evaluation.metrics import COLUMNS
+from flairflow.evaluation.stage import choose_thresholds
+from flairflow.paths import THRESHOLD, Results
+from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.tables import Column, column, write_table
+
+VOLUME_COLUMNS: dict[str, Column] = {
+    "scan": column("Scan id, as in cohort.tsv"),
+    "dataset": column("Name of the dataset in the configuration"),
+    "participant": column("Participant label (BIDS sub-)"),
+    "session": column("Session label (BIDS ses-)"),
+    "split": column("Part the scan played; volumes of training scans are of scans the model has seen"),
+    "label": column("Lesion label"),
+    "volume_ml": column("Lesion volume in the native scan; n/a: the scan failed, the reason says why", "ml"),
+    "brain_ml": column("Volume of the brain mask", "ml"),
+    "percent_of_brain": column("Lesion volume relative to the brain mask", "percent"),
+    "ensemble": column("What segmented: strategy or given model"),
+    "flag": column("What to look at before the volume is used, such as a doubtful registration"),
+    "reason": column("Why there is no volume"),
+}
+THRESHOLD_COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "threshold": column("Intensity above which a voxel is called the label, chosen on training scans", "brain z-score"),
+    "training_dice": column("Mean Dice of that rule over the lesion-bearing training scans"),
+    "scans": column("Training scans in which the label is annotated"),
+}
+
+
+def write_volumes(config: Config, results: Results) -> None:
+    """tables/volumes.tsv: ml per scan and label, by the chosen ensemble."""
+    segmented = _rows(f"segment/{config.segmenter}", SPLITS, results)
+    registered = _rows("register", SPLITS, results)
+    rows = []
+    for scan in read_scans(results.cohort, config.labels, config.images):
+        if not scan.included:
+            continue
+        row = segmented[scan.scan]
+        brain = row.values.get("brain_ml")
+        for label in config.labels:
+            volume = row.values.get(f"{label}_ml")
+            share = 100 * float(volume) / float(brain) if volume is not None and brain else None
+            flag = registered[scan.scan].values.get("flag")
+            about = (scan.scan, scan.dataset, scan.participant, scan.session or None, scan.split, label)
+            rows.append((*about, volume, brain, share, config.segmenter, flag, row.reason or None))
+    write_table(results.table("volumes"), pd.DataFrame(rows, columns=list(VOLUME_COLUMNS)), VOLUME_COLUMNS)
+
+
+def write_metrics(config: Config, results: Results) -> None:
+    """tables/metrics.tsv: every score of every compared ensemble per test scan and label."""
+    scans = {scan.scan: scan for scan in read_scans(results.cohort, config.labels, config.images)}
+    rows = []
+    for ensemble in config.compared:
+        for name, row in _rows(f"evaluate/{ensemble}", ["test"], results, annotated=True).items():
+            if row.status == "ok":
+                rows += _scores(scans[name], ensemble, row, config.labels)
+    write_table(results.table("metrics"), pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
+
+
+def write_thresholds(config: Config, results: Results) -> None:
+    """tables/threshold.tsv: the best single intensity threshold per label."""
+    prepared = _rows("preprocess", ["train"], results)
+    scans = read_scans(results.cohort, config.labels, config.images)
+    ready = [(scan, prepared[scan.scan]) for scan in scans if scan.scan in prepared]
+    table = choose_thresholds([(scan, row) for scan, row in ready if row.status == "ok"], config, results)
+    write_table(results.table(THRESHOLD), table, THRESHOLD_COLUMNS)
+
+
+def _scores(scan: Scan, ensemble: str, row: Row, labels: Sequence[str]) -> list[dict[str, object]]:
+    scores: list[dict[str, object]] = []
+    for label in labels:
+        found = {key.split(" ")[1]: value for key, value in row.values.items() if key.split(" ")[0] == label}
+        if found:
+            scores.append({"scan": scan.scan, "dataset": scan.dataset, "ensemble": ensemble, "label": label, **found})
+    return scores
+
+
+def _rows(stage: str, splits: Sequence[str], results: Results, annotated: bool = False) -> dict[str, Row]:
+    names = shard_names(results, splits, annotated)
+    return read_ledgers(results.ledger(stage, shard) for shard in names)

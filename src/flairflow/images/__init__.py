@@ -1,0 +1,1 @@
+"""Images in memory: grids, NIfTI files, resampling, label bits."""

@@ -1,0 +1,68 @@
+"""What a segmentation leaves for users: BIDS derivative masks, each with a sidecar that says where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from flairflow import __version__
+from flairflow.files import write_text
+from flairflow.images.grid import Image
+from flairflow.images.nifti import write_image
+from flairflow.inference.segment import Segmentation
+from flairflow.paths import SOFTWARE
+
+BIDS_VERSION = "1.10.0"
+
+
+def write_segmentation(
+    output: Callable[[str], Path],
+    segmentation: Segmentation,
+    labels: Sequence[str],
+    reference: Path,
+    affine: Any,
+    provenance: dict[str, Any],
+    probabilities: bool,
+) -> tuple[dict[str, Path], dict[str, float]]:
+    """Write a mask per label, a dseg with its table, and where asked for a probability map per label.
+
+    output     : from the end of a file's name to its path.
+    reference  : the native reference image; shape, affine and form codes of the outputs are its own.
+    provenance : goes into every sidecar (model, hash).
+    Returns the files by role and each label's volume in ml.
+    """
+    files: dict[str, Path] = {}
+    volumes = {}
+    sidecar = provenance | {"SoftwareName": SOFTWARE, "SoftwareVersion": __version__, "SpatialReference": "orig"}
+
+    def write(role: str, name: str, image: Image, extra: dict[str, Any]) -> None:
+        files[role] = output(f"{name}.nii.gz")
+        write_image(files[role], image, like=reference)
+        write_text(output(f"{name}.json"), json.dumps(extra | sidecar, indent=2) + "\n")
+
+    for number, label in enumerate(labels):
+        mask = Image(segmentation.label(number), affine)
+        write(f"mask_{label}", f"label-{label}_mask", mask, {"Type": "Lesion"})
+        volumes[label] = float(mask.data.sum()) * mask.grid.voxel_ml
+        if probabilities:
+            map_ = Image(segmentation.probability(number), affine)
+            write(f"probability_{label}", f"label-{label}_probseg", map_, {"Type": "Lesion"})
+    write("dseg", "dseg", Image(segmentation.classes, affine), {})
+    rows = "".join(f"{number}\t{label}\n" for number, label in enumerate(labels, start=1))
+    write_text(output("dseg.tsv"), f"index\tname\n{rows}")
+    return files, volumes
+
+
+def write_dataset_description(folder: Path, name: str) -> None:
+    """The dataset_description.json of a derivative dataset; left alone when it says the same already."""
+    description = {
+        "Name": name,
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": SOFTWARE, "Version": __version__}],
+    }
+    path, text = folder / "dataset_description.json", json.dumps(description, indent=2) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)

@@ -1,0 +1,113 @@
+"""Every path of the results folder. Used by the rules (with wildcards in the arguments) and by the package alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SOFTWARE = "flairflow"
+MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
+# The name under which the single-threshold rule stands beside the ensembles.
+THRESHOLD = "threshold"
+
+
+class Results:
+    """The results folder: tables and report to read at the top, ledgers and state for the machinery below."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    # The cohort
+    @property
+    def config(self) -> Path:
+        """The resolved configuration of the last run: what every job reads."""
+        return self.root / "config.json"
+
+    @property
+    def cohort(self) -> Path:
+        return self.root / "cohort.tsv"
+
+    @property
+    def shards(self) -> Path:
+        """One row per shard: all that the rules need to know of the cohort."""
+        return self.root / "shards.tsv"
+
+    def shard_list(self, shard: str) -> Path:
+        """The cohort rows of one shard, rewritten only when they change; never a rule's output."""
+        return self.root / "state" / "shards" / f"{shard}.tsv"
+
+    @property
+    def split_assignments(self) -> Path:
+        return self.root / "state" / "assignments" / "splits.tsv"
+
+    @property
+    def shard_assignments(self) -> Path:
+        return self.root / "state" / "assignments" / "shards.tsv"
+
+    @property
+    def file_checks(self) -> Path:
+        return self.root / "state" / "file_checks.tsv"
+
+    # Per-scan stages. `stage` may have parts: "segment/marginal".
+    def ledger(self, stage: str, shard: str) -> Path:
+        return self.root / "ledgers" / stage / f"{shard}.tsv"
+
+    def state(self, stage: str, shard: str) -> Path:
+        """The append-only record of finished scans from which a killed job resumes; never a rule's output."""
+        return self.root / "state" / stage / f"{shard}.jsonl"
+
+    def log(self, stage: str, name: str) -> Path:
+        return self.root / "logs" / stage / f"{name}.log"
+
+    def benchmark(self, stage: str, name: str) -> Path:
+        return self.root / "benchmarks" / stage / f"{name}.tsv"
+
+    def scan_costs(self, stage: str, shard: str) -> Path:
+        """Seconds and peak memory per scan; no rule reads it."""
+        return self.root / "benchmarks" / stage / f"{shard}.scans.tsv"
+
+    # Models
+    def model(self, strategy: str, part: str, seed: int | str) -> Path:
+        return self.root / "models" / strategy / part / f"seed-{seed}"
+
+    def training_work(self, strategy: str, part: str, seed: int | str) -> Path:
+        """Checkpoints and training logs, kept outside the rule's outputs so that training resumes."""
+        return self.root / "state" / "train" / strategy / part / f"seed-{seed}"
+
+    # Images
+    @property
+    def prepared(self) -> Path:
+        """Registered and preprocessed scans: intermediates, a BIDS derivative dataset of their own."""
+        return self.root / "prepared"
+
+    def masks(self, ensemble: str, segmenter: str) -> Path:
+        """Delivered masks of the chosen ensemble; those of the others, made to compare, stand beside."""
+        name = SOFTWARE if ensemble == segmenter else f"{SOFTWARE}-{ensemble}"
+        return self.root / "derivatives" / name
+
+    # For people
+    def table(self, name: str) -> Path:
+        return self.root / "tables" / f"{name}.tsv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report" / "index.html"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "report" / "summary.txt"
+
+
+def dictionary(table: Path) -> Path:
+    """The JSON data dictionary that stands beside a table."""
+    return table.with_suffix(".json")
+
+
+def derivative(root: Path, scan: str, name: str) -> Path:
+    """A BIDS derivative of a scan: `derivative(root, "ds_sub-01_ses-1_run-2", "label-X_mask.nii.gz")` is
+    `root/ds/sub-01/ses-1/anat/sub-01_ses-1_run-2_label-X_mask.nii.gz`."""
+    dataset, entities = scan.split("_", 1)
+    folder = root / dataset
+    for entity in entities.split("_"):
+        if entity.startswith(("sub-", "ses-")):
+            folder /= entity
+    return folder / "anat" / f"{entities}_{name}"

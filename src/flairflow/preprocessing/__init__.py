@@ -1,0 +1,1 @@
+"""Preprocessing: from registered scans to images a network reads."""

@@ -1,0 +1,87 @@
+"""From native images to network input: bias correction, isotropic voxels, brain only, cropped, statistics of the brain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flairflow.config.models import PreprocessingSettings
+from flairflow.errors import ScanError
+from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.resample import crop, ras_grid, resample, resample_masks
+from flairflow.preprocessing.bias import correct_bias
+
+LEAST_BRAIN_ML = 300.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan as the network reads it. World coordinates are those of the native reference image, so the way back is a
+    resampling onto `native`.
+
+    images : (channels, X, Y, Z) float32, z-scored over the brain and 0 outside of it; a sequence this scan lacks is 0.
+    there  : which of the sequences the scan has.
+    brain  : (X, Y, Z) bool.
+    """
+
+    images: Array
+    there: tuple[bool, ...]
+    brain: Array
+    grid: Grid
+    native: Grid
+
+
+def prepare(
+    images: Sequence[Image | None],
+    to_sequence: Sequence[Array | None],
+    brain: Array,
+    settings: PreprocessingSettings,
+) -> Prepared:
+    """Prepare a scan from its native images, the reference first.
+
+    to_sequence : for each image the 4x4 matrix from world points of the reference to its own; None: the same space.
+    brain       : (X, Y, Z) bool on the reference's grid.
+    Raises ScanError when the brain mask is too small to be one or an image is constant in it.
+    """
+    reference = images[0]
+    assert reference is not None
+    volume = float(brain.sum()) * reference.grid.voxel_ml
+    if volume < LEAST_BRAIN_ML:
+        raise ScanError(f"brain mask of {volume:.0f} ml (less than {LEAST_BRAIN_ML:.0f} ml): is this a whole brain?")
+    isotropic = ras_grid(reference.grid, settings.spacing)
+    inside = resample(Image(brain.astype(np.float32), reference.affine), isotropic).data >= 0.5
+    where = np.argwhere(inside)
+    low = np.maximum(where.min(axis=0) - 1, 0)
+    high = np.minimum(where.max(axis=0) + 2, isotropic.shape)
+    grid = crop(isotropic, low, high)
+    inside = inside[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    channels = np.zeros((len(images), *grid.shape), np.float32)
+    for channel, image, matrix in zip(channels, images, to_sequence, strict=True):
+        if image is not None:
+            own_brain = brain if matrix is None else _carried(brain, reference, image, matrix)
+            corrected = correct_bias(image, own_brain, settings.bias_resolution) if settings.bias_correction else image
+            channel[:] = standardise(resample(corrected, grid, matrix).data, inside)
+    return Prepared(channels, tuple(image is not None for image in images), inside, grid, reference.grid)
+
+
+def prepare_masks(bits: Image, count: int, prepared: Prepared) -> Array:
+    """Label bits on the native grid -> bits (uint8) on the prepared grid."""
+    return resample_masks(bits, count, prepared.grid).data
+
+
+def standardise(data: Array, brain: Array) -> Array:
+    """Z-score over the brain, 0 outside. Raises ScanError when the brain is constant."""
+    values = data[brain]
+    spread = float(values.std())
+    if not spread > 0:
+        raise ScanError("image is constant inside the brain mask")
+    scored: Array = np.where(brain, (data - values.mean()) / spread, 0).astype(np.float32)
+    return scored
+
+
+def _carried(brain: Array, reference: Image, image: Image, to_image: Array) -> Array:
+    mask = Image(brain.astype(np.float32), reference.affine)
+    carried: Array = resample(mask, image.grid, np.linalg.inv(to_image)).data >= 0.5
+    return carried

@@ -1,0 +1,119 @@
+"""The stage `register`: every scan's transforms, its template brain mask, and its masks on the reference grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flairflow.cohort.scan import Scan
+from flairflow.config.models import Config, RegistrationSettings
+from flairflow.images.grid import Array, Image
+from flairflow.images.masks import encode
+from flairflow.images.nifti import read_image, read_labels, write_image
+from flairflow.paths import Results, derivative
+from flairflow.registration.masks import carry, meaning
+from flairflow.registration.rigid import Alignment, align_rigid
+from flairflow.registration.template import TEMPLATE, TemplateAlignment, align_to_template, template_brain_mask
+from flairflow.registration.transforms import write_transform
+from flairflow.shards.run import Outcome
+
+LOW_QUALITY = "low registration quality"
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A scan's images in one space. `sequences` and `drawn_on` hold alignments by sequence and by image path."""
+
+    images: Mapping[str, Image]
+    template: TemplateAlignment
+    sequences: Mapping[str, Alignment]
+    brain: Array
+
+
+def register_images(images: Mapping[str, Image], settings: RegistrationSettings, seed: int) -> Registered:
+    """Align the reference (the first of `images`) to the template and every further sequence to the reference.
+
+    The template's brain mask comes back on the reference grid (X, Y, Z), bool. Raises ScanError when ITK fails.
+    """
+    (_, reference), *further = images.items()
+    template = align_to_template(
+        reference,
+        kind=settings.template_transform,
+        resolution=settings.template_resolution,
+        seed=seed,
+        minimum_quality=settings.minimum_quality,
+    )
+    aligned = {
+        sequence: align_rigid(image, reference, seed=seed, minimum_quality=settings.minimum_quality)
+        for sequence, image in further
+    }
+    return Registered(images, template, aligned, template_brain_mask(template, reference.grid))
+
+
+def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
+    """Register one scan of the cohort and write its transforms, brain mask and masks. Raises ScanError."""
+    root = config.datasets[scan.dataset].root
+    images = {sequence: read_image(root / path) for sequence, path in scan.images.items() if path}
+    registered = register_images(images, config.registration, config.seed)
+    reference_path = root / scan.images[config.reference]
+    reference = images[config.reference]
+
+    def output(name: str) -> Path:
+        return derivative(results.prepared, scan.scan, name)
+
+    files: dict[str, Path] = {}
+    values: dict[str, float | str | None] = {}
+    doubtful = []
+
+    def note(name: str, alignment: Alignment | TemplateAlignment) -> None:
+        values[f"quality_{name}"] = round(alignment.quality, 4)
+        values[f"starts_{name}"] = alignment.starts
+        if alignment.quality < config.registration.minimum_quality:
+            doubtful.append(name)
+
+    files |= registered.template.save(output(""), config.reference)
+    note(TEMPLATE, registered.template)
+    for sequence, alignment in registered.sequences.items():
+        files[f"to_{sequence}"] = output(f"from-{sequence}_to-{config.reference}_mode-image_xfm.txt")
+        write_transform(files[f"to_{sequence}"], alignment.matrix)
+        note(sequence, alignment)
+    files["brain"] = output("desc-template_mask.nii.gz")
+    write_image(files["brain"], Image(registered.brain, reference.affine), like=reference_path)
+
+    masks, ignored = {}, {}
+    alignments: dict[str, Alignment] = {
+        path: registered.sequences[sequence] for sequence, path in scan.images.items() if sequence in registered.sequences
+    }
+    for label in scan.annotated:
+        mask = scan.masks[label]
+        if mask.annotation == "none":
+            masks[label] = np.zeros(reference.data.shape, bool)
+            continue
+        drawn = read_labels(root / mask.path)
+        where, ignore = meaning(drawn.data, mask.values, mask.ignore_values)
+        if mask.ignore_path:
+            ignore |= read_labels(root / mask.ignore_path).data != 0
+            where &= ~ignore
+        if mask.drawn_on:
+            if mask.drawn_on not in alignments:
+                alignments[mask.drawn_on] = align_rigid(
+                    read_image(root / mask.drawn_on),
+                    reference,
+                    seed=config.seed,
+                    minimum_quality=config.registration.minimum_quality,
+                )
+                note(f"{label}_image", alignments[mask.drawn_on])
+            matrix = alignments[mask.drawn_on].matrix
+            where, ignore = carry(where, ignore, drawn.affine, reference.grid, matrix)
+        masks[label] = where
+        if ignore.any():
+            ignored[label] = ignore
+    for role, parts in (("bits", masks), ("ignore", ignored)):
+        if parts:
+            files[role] = output(f"desc-{role}_dseg.nii.gz")
+            write_image(files[role], Image(encode(parts, config.labels), reference.affine), like=reference_path)
+    values["flag"] = f"{LOW_QUALITY}: {', '.join(doubtful)}" if doubtful else None
+    return Outcome(files, values)

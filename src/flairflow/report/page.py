@@ -1,0 +1,155 @@
+"""The report page and the summary that ends a run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from flairflow import __version__
+from flairflow.cohort.index import read_scans
+from flairflow.cohort.scan import SPLITS, Scan
+from flairflow.cohort.sharding import shard_names
+from flairflow.config.models import Config
+from flairflow.errors import ScanError
+from flairflow.files import write_text
+from flairflow.images.masks import decode
+from flairflow.images.nifti import read_image, read_labels
+from flairflow.paths import Results
+from flairflow.report.mosaics import write_mosaic
+from flairflow.report.summary import scores_by_ensemble, write_summary
+from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.tables import read_table
+
+
+def write_report(config: Config, results: Results) -> None:
+    """Write report/index.html with its mosaics, and report/summary.txt."""
+    scans = read_scans(results.cohort, config.labels, config.images)
+    volumes = read_table(results.table("volumes"))
+    metrics = read_table(results.table("metrics"))
+    context = {
+        "title": config.report.title,
+        "version": __version__,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "labels": config.labels,
+        "segmenter": config.segmenter,
+        "counts": cohort_counts(scans, config.labels),
+        "excluded": [(scan.scan, scan.reason) for scan in scans if not scan.included],
+        "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
+        "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
+        "scores": scores_by_ensemble(metrics).to_dict("records"),
+        "volumes": _volume_summary(volumes),
+        "mosaics": _mosaics(scans, volumes, config, results),
+    }
+    template = resources.files("flairflow.report").joinpath("template.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = _number
+    write_text(results.report, environment.from_string(template).render(context))
+    write_summary(config, results, scans, volumes, metrics)
+
+
+def cohort_counts(scans: Sequence[Scan], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Per dataset: scans found, included, by split, and per label how many have a mask, none, or are unknown."""
+    counts = []
+    for dataset in dict.fromkeys(scan.dataset for scan in scans):
+        own = [scan for scan in scans if scan.dataset == dataset]
+        used = [scan for scan in own if scan.included]
+        row: dict[str, Any] = {
+            "dataset": dataset,
+            "participants": len({scan.participant for scan in used}),
+            "found": len(own),
+            "included": len(used),
+        }
+        row |= {split: sum(scan.split == split for scan in used) for split in SPLITS}
+        row["annotated"] = {
+            label: {
+                "mask": sum(scan.masks[label].annotation == "mask" for scan in used),
+                "none": sum(scan.masks[label].annotation == "none" for scan in used),
+                "missing": sum(scan.masks[label].annotation == "missing" for scan in used),
+            }
+            for label in labels
+        }
+        counts.append(row)
+    return counts
+
+
+def _volume_summary(volumes: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for (dataset, label), group in volumes.groupby(["dataset", "label"], sort=False):
+        ml = group["volume_ml"].dropna().astype(float)
+        quartiles = np.percentile(ml, [25, 50, 75]) if len(ml) else [None] * 3
+        rows.append(
+            {"dataset": dataset, "label": label, "scans": len(ml), "without": int((ml == 0).sum())}
+            | dict(zip(("lower", "median", "upper"), quartiles, strict=True))
+            | {"largest": ml.max() if len(ml) else None}
+        )
+    return rows
+
+
+def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, results: Results) -> list[dict[str, Any]]:
+    """Test scans first, then a spread over the rest, one file each beside the page; those of earlier reports go."""
+    folder = results.report.parent / "mosaics"
+    shutil.rmtree(folder, ignore_errors=True)
+    segmented = _ledger(f"segment/{config.segmenter}", results)
+    ready = [scan for scan in scans if scan.included and segmented[scan.scan].status == "ok"]
+    tested = [scan for scan in ready if scan.split == "test"]
+    others = [scan for scan in ready if scan.split != "test"]
+    wanted = config.report.mosaics
+    first = _spread(tested, max(wanted - wanted // 3, wanted - len(others)))
+    chosen = [*first, *_spread(others, wanted - len(first))]
+    registered = _ledger("register", results)
+    shown = []
+    for scan in chosen:
+        path = folder / f"{scan.scan}.png"
+        try:
+            _draw(path, scan, registered[scan.scan], segmented[scan.scan], config, results)
+        except ScanError as problem:
+            shown.append({"scan": scan.scan, "split": scan.split, "problem": str(problem)})
+            continue
+        own = volumes[volumes["scan"] == scan.scan]
+        ml = dict(zip(own["label"], own["volume_ml"], strict=True))
+        shown.append({"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml, "known": scan.annotated})
+    return shown
+
+
+def _draw(path: Any, scan: Scan, registered: Row, segmented: Row, config: Config, results: Results) -> None:
+    root = config.datasets[scan.dataset].root
+    classes = read_labels(results.root / segmented.files["dseg"]).data
+    known = {}
+    if "bits" in registered.files:
+        bits = read_labels(results.root / registered.files["bits"]).data
+        known = {label: decode(bits, label, config.labels) for label in scan.annotated}
+    write_mosaic(
+        path,
+        read_image(root / scan.images[config.reference]),
+        read_labels(results.root / registered.files["brain"]).data > 0,
+        {label: classes == number + 1 for number, label in enumerate(config.labels)},
+        known,
+    )
+
+
+def _ledger(stage: str, results: Results) -> dict[str, Row]:
+    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results))
+
+
+def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:
+    """Up to `count` scans, evenly over the list, so that every dataset is seen."""
+    if count <= 0 or not scans:
+        return []
+    numbers = np.unique(np.linspace(0, len(scans) - 1, min(count, len(scans))).round().astype(int))
+    return [scans[number] for number in numbers]
+
+
+def _pairs(table: pd.DataFrame, about: str) -> list[tuple[str, str]]:
+    unique = table.drop_duplicates("scan")
+    return list(zip(unique["scan"], unique[about], strict=True))
+
+
+def _number(value: Any, digits: int = 2) -> str:
+    return "–" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"

@@ -1,0 +1,83 @@
+"""The stages: for each, its version and the settings it uses. Their hash decides what a changed setting redoes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flairflow.config.models import Config
+
+
+def settings(config: Config, stage: str) -> dict[str, Any]:
+    """The version of a stage and everything of the configuration that its results depend on."""
+    version, used = _STAGES[stage]
+    values: dict[str, Any] = json.loads(json.dumps(used(config), default=str))
+    return {"version": version} | values
+
+
+def settings_hash(config: Config, stage: str) -> str:
+    """A short hash of `settings`, the `params.settings` of the stage's rule and part of every fingerprint."""
+    return fingerprint(settings(config, stage))
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of JSON-able parts, equal for equal parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _dump(model: Any) -> Any:
+    return None if model is None else model.model_dump(mode="json")
+
+
+# A version is raised when a stage's code changes what it makes.
+_STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
+    "simulate": (1, lambda config: {"simulation": _dump(config.simulation)}),
+    "index": (
+        1,
+        lambda config: {
+            "datasets": {name: _dump(dataset) for name, dataset in config.datasets.items()},
+            "index": _dump(config.index),
+            "labels": config.labels,
+            "images": config.images,
+            "seed": config.seed,
+            "brain_mask": config.preprocessing.brain_mask,
+        },
+    ),
+    "register": (
+        1,
+        lambda config: {
+            "registration": _dump(config.registration),
+            "labels": config.labels,
+            "images": config.images,
+            "seed": config.seed,
+            "template": config.preprocessing.brain_mask == "template",
+        },
+    ),
+    "preprocess": (
+        1,
+        lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
+    ),
+    "train": (
+        1,
+        lambda config: {
+            "training": _dump(config.training),
+            "labels": config.labels,
+            "precedence": config.precedence,
+            "images": config.images,
+            "spacing": config.preprocessing.spacing,
+        },
+    ),
+    "segment": (1, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    "evaluate": (1, lambda config: {"labels": config.labels, "precedence": config.precedence}),
+    "report": (
+        1,
+        lambda config: {
+            "report": _dump(config.report),
+            "labels": config.labels,
+            "segmenter": config.segmenter,
+            "ensembles": config.ensembles,
+        },
+    ),
+}

@@ -1,0 +1,45 @@
+"""Tables for people: TSV with `n/a` for what is not there (BIDS), each beside a JSON data dictionary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flairflow.files import write_text
+from flairflow.paths import dictionary
+
+Column = dict[str, Any]
+
+
+def column(description: str, units: str | None = None, levels: Mapping[str, str] | None = None) -> Column:
+    """One entry of a data dictionary, with the keys BIDS uses."""
+    entry: Column = {"Description": description}
+    if units:
+        entry["Units"] = units
+    if levels:
+        entry["Levels"] = dict(levels)
+    return entry
+
+
+def write_table(path: Path, table: pd.DataFrame, columns: Mapping[str, Column]) -> None:
+    """Write a table and its data dictionary. Raises KeyError when a column has no entry."""
+    write_text(path, to_tsv(table))
+    write_text(dictionary(path), json.dumps({name: columns[name] for name in table.columns}, indent=2) + "\n")
+
+
+def to_tsv(table: pd.DataFrame) -> str:
+    """The text of a table: tab-separated, `n/a` for missing, numbers with six significant digits."""
+    text: str = table.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.6g", lineterminator="\n")
+    return text
+
+
+def read_table(path: Path, text: bool = False) -> pd.DataFrame:
+    """Read a table. `text` leaves all columns as strings with "" for missing."""
+    if text:
+        table = pd.read_csv(path, sep="\t", dtype=str, encoding="utf-8-sig", na_filter=False)
+        return table.replace("n/a", "")
+    return pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, encoding="utf-8-sig")

@@ -1,0 +1,1 @@
+"""Training on partially labelled scans: strategies, patches, losses, the loop, model folders."""

@@ -1,0 +1,81 @@
+"""Random changes to a patch. Probabilities come from the settings; strengths are those of Phitidis et al. 2026."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandBiasField,
+    RandGaussianNoise,
+    RandGaussianSmooth,
+    RandKSpaceSpikeNoise,
+    RandScaleIntensity,
+    RandScaleIntensityFixedMean,
+    RandSimulateLowResolution,
+)
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from flairflow.config.models import AugmentationSettings
+
+
+class Augmentation:
+    """Changes cubic patches; equal seeds give equal changes."""
+
+    def __init__(self, settings: AugmentationSettings, patch: int) -> None:
+        self.settings = settings
+        blur = (0.5, 1.5)
+        # A single point of k-space with this log magnitude is a wave of 0.1 to 0.5 (brain sd) in the patch.
+        spike = (math.log(0.1 * patch**3), math.log(0.5 * patch**3))
+        self.intensity = Compose(
+            [
+                RandBiasFieldAboveMinimum(prob=settings.bias_field, coeff_range=(-0.1, 0.1)),
+                RandKSpaceSpikeNoise(prob=settings.spike, intensity_range=spike),
+                RandGaussianNoise(prob=settings.noise, std=0.316, sample_std=True),
+                RandGaussianSmooth(prob=settings.blur, sigma_x=blur, sigma_y=blur, sigma_z=blur),
+                RandScaleIntensity(prob=settings.brightness, factors=(-0.3, 0.3)),
+                RandScaleIntensityFixedMean(prob=settings.contrast, factors=(-0.35, 0.5), preserve_range=True),
+                RandSimulateLowResolution(prob=settings.low_resolution, zoom_range=(0.25, 1.0)),
+                RandAdjustContrast(prob=settings.gamma, gamma=(0.7, 1.5)),
+            ]
+        )
+
+    def __call__(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Images, float32 (C, X, Y, Z), and masks, uint8 (M, X, Y, Z) with X = Y = Z: moved together (masks by nearest
+        neighbour, zero where the patch has no data), then the images' intensities changed."""
+        rng = np.random.default_rng(seed)
+        affine = self._random_affine(rng)
+        if affine is not None:
+            grid = F.affine_grid(affine[None], [1, 1, *images.shape[1:]], align_corners=False)
+            images = F.grid_sample(images[None], grid, mode="bilinear", align_corners=False)[0]
+            masks = F.grid_sample(masks[None].float(), grid, mode="nearest", align_corners=False)[0].to(torch.uint8)
+        axes = [axis for axis in (1, 2, 3) if rng.random() < self.settings.flip]
+        images, masks = images.flip(axes), masks.flip(axes)
+        self.intensity.set_random_state(seed=seed)
+        return torch.as_tensor(self.intensity(images)), masks
+
+    def _random_affine(self, rng: np.random.Generator) -> Tensor | None:
+        # One matrix for both, so that voxels are interpolated once; MONAI's RandAffine knows no probability for each.
+        rotated = rng.random() < self.settings.rotation
+        scaled = rng.random() < self.settings.scaling
+        if not rotated and not scaled:
+            return None
+        matrix = np.eye(3)
+        if rotated:
+            matrix = Rotation.from_euler("xyz", rng.uniform(-90.0, 90.0, 3), degrees=True).as_matrix()
+        if scaled:
+            matrix = matrix / rng.uniform(0.7, 1.4)
+        return torch.from_numpy(np.hstack([matrix, np.zeros((3, 1))]).astype(np.float32))
+
+
+class RandBiasFieldAboveMinimum(RandBiasField):  # type: ignore[misc]
+    """A bias field multiplies signal, which has a zero; z-scores have none, so the patch's minimum takes its place."""
+
+    def __call__(self, image: Tensor, randomize: bool = True) -> Tensor:
+        lowest = image.min()
+        return torch.as_tensor(super().__call__(image - lowest, randomize)) + lowest

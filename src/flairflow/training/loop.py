@@ -1,0 +1,137 @@
+"""Training one network, by Lightning. The same for every strategy; resumes from where it was killed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+
+from flairflow.config.models import PreprocessingSettings, TrainingSettings
+from flairflow.errors import ConfigError
+from flairflow.files import write_text
+from flairflow.training.device import choose_device, resolve_precision, share_threads
+from flairflow.training.learner import LAST, Learner
+from flairflow.training.model_folder import Model, Plan, Record
+from flairflow.training.scans import PreparedScan
+from flairflow.training.strategies import Strategy, Task
+
+log = logging.getLogger(__name__)
+
+TENSORBOARD = "tensorboard"
+
+
+def train(
+    strategy: Strategy,
+    part: str,
+    labels: Sequence[str],
+    precedence: Sequence[str],
+    images: Sequence[str],
+    preprocessing: PreprocessingSettings,
+    settings: TrainingSettings,
+    seed: int,
+    training: Sequence[PreparedScan],
+    validation: Sequence[PreparedScan],
+    work: Path,
+    fingerprint: str,
+    threads: int,
+) -> Model:
+    """Train the network `part` of a strategy for `settings.updates` updates and return the best of its checkpoints.
+
+    Training scans that the strategy does not learn from are left out; validation scans count where they are annotated.
+    preprocessing : how the scans were prepared: goes into the plan, so that others can be prepared alike.
+    work          : a folder for `last.ckpt` (written at each validation; a killed run goes on from it and ends with
+                    the same weights), `log.csv` and a TensorBoard log.
+    fingerprint   : stands for settings, scans and seed; what a run with another one left in `work` is discarded.
+    threads       : cores for torch and the loader's workers together.
+    Raises ConfigError when no training scan is left.
+    """
+    task = Task(tuple(labels), tuple(precedence), strategy.parts(labels)[part])
+    learnt = [scan for scan in training if strategy.learns_from(scan.annotated, task)]
+    if not learnt:
+        raise ConfigError(
+            f"strategies: {strategy.name} can learn from none of the {len(training)} training scans: "
+            f"none has the masks it needs ({', '.join(task.classes)})"
+        )
+    _start_anew_unless_same(work, fingerprint)
+    device = choose_device()
+    precision = resolve_precision(settings.precision, device)
+    workers = share_threads(threads, device)
+    log.info("training %s (%s) on %d scans: %s, precision %s", strategy.name, part, len(learnt), device, precision)
+    learner = Learner(
+        strategy, task, settings, seed, learnt, validation, len(images), preprocessing.spacing, work, precision, workers
+    )
+    last = work / LAST
+    with warnings.catch_warnings():
+        # Lightning suggests more workers than the rule has threads for, and explains its own internals.
+        warnings.simplefilter("ignore")
+        _trainer(settings, work, device, precision).fit(
+            learner, ckpt_path=last if last.exists() else None, weights_only=True
+        )
+    plan = Plan(
+        strategy=strategy.name,
+        part=part,
+        labels=task.labels,
+        precedence=task.precedence,
+        classes=task.classes,
+        images=tuple(images),
+        preprocessing=preprocessing,
+        network=settings.network,
+        patch=settings.patch,
+        overlap=settings.overlap,
+    )
+    progress = learner.progress
+    record = Record(
+        seed=seed,
+        updates=settings.updates,
+        best_update=progress.best_update,
+        best_score=progress.best_score,
+        history=tuple(progress.history),
+        training_scans=len(learnt),
+        validation_scans=len(learner.validation),
+        annotated={label: sum(label in scan.annotated for scan in learnt) for label in task.labels},
+        inputs=fingerprint,
+        precision=precision,
+        versions={name: version(name) for name in ("flairflow", "torch", "monai", "lightning")},
+    )
+    return Model(progress.best_weights, plan, record)
+
+
+def _start_anew_unless_same(work: Path, fingerprint: str) -> None:
+    mark = work / "fingerprint.txt"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != fingerprint:
+        (work / LAST).unlink(missing_ok=True)
+        shutil.rmtree(work / TENSORBOARD, ignore_errors=True)
+        write_text(mark, fingerprint)
+
+
+def _trainer(settings: TrainingSettings, work: Path, device: torch.device, precision: str) -> pl.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        # Else Lightning reads the SLURM variables of the job it is in and takes over its signals.
+        plugins=[LightningEnvironment()],
+        precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision],
+        # One Lightning epoch is one validation interval.
+        max_epochs=settings.updates // settings.validate_every,
+        reload_dataloaders_every_n_epochs=1,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.gradient_clip,
+        benchmark=device.type == "cuda",
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        logger=TensorBoardLogger(work, name=TENSORBOARD, version=""),
+        default_root_dir=work,
+    )

@@ -1,0 +1,100 @@
+"""A trained model on disk: a folder with `weights.safetensors`, `plan.json` and `record.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from flairflow.config.models import NetworkSettings, PreprocessingSettings, Settings
+from flairflow.errors import ConfigError
+from flairflow.files import atomic, write_text
+from flairflow.training.network import build_network, load_network_weights
+from flairflow.training.strategies import Task, strategy
+
+WEIGHTS, PLAN, RECORD = "weights.safetensors", "plan.json", "record.json"
+
+
+class Plan(Settings):
+    """All that is needed to predict. `patch` is in voxels of `preprocessing.spacing` mm, `overlap` a share of it."""
+
+    strategy: str
+    part: str
+    labels: tuple[str, ...]
+    precedence: tuple[str, ...]
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    preprocessing: PreprocessingSettings
+    network: NetworkSettings
+    patch: int
+    overlap: float
+
+    @property
+    def task(self) -> Task:
+        return Task(self.labels, self.precedence, self.classes)
+
+
+class Record(Settings):
+    """How the model came to be. `history` has a row per line of the training log, `annotated` scans per label."""
+
+    seed: int
+    updates: int
+    best_update: int
+    best_score: float | None
+    history: tuple[dict[str, float], ...]
+    training_scans: int
+    validation_scans: int
+    annotated: dict[str, int]
+    inputs: str
+    precision: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Weights by name (on the CPU) with their plan and record."""
+
+    weights: dict[str, Tensor]
+    plan: Plan
+    record: Record
+
+    def network(self) -> nn.Module:
+        """The network with these weights."""
+        plan = self.plan
+        channels = strategy(plan.strategy).channels(plan.task)
+        network = build_network(plan.network, len(plan.images), channels)
+        load_network_weights(network, self.weights)
+        return network
+
+
+def save_model(folder: Path, model: Model) -> None:
+    """Write a model folder; each file appears whole or not at all, the record last."""
+    with atomic(folder / WEIGHTS) as partial:
+        save_file(model.weights, partial)
+    write_text(folder / PLAN, model.plan.model_dump_json(indent=2) + "\n")
+    write_text(folder / RECORD, model.record.model_dump_json(indent=2) + "\n")
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model folder. Raises ConfigError naming it when a file is missing, damaged or of another version."""
+    try:
+        plan = Plan.model_validate_json((folder / PLAN).read_text(encoding="utf-8"))
+        record = Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+        return Model(load_file(folder / WEIGHTS), plan, record)
+    except (OSError, pydantic.ValidationError, SafetensorError) as error:
+        raise ConfigError(f"{folder}: no usable model folder ({error})") from error
+
+
+def model_hash(folder: Path) -> str:
+    """What a prediction depends on: 16 hexadecimal digits over the weights and the plan, whatever its formatting."""
+    plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode())
+    with (folder / WEIGHTS).open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,158 @@
+"""Patches of prepared scans. Patch i of a seed is always the same, whoever loads it and whatever was loaded before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import set_track_meta
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from flairflow.config.models import TrainingSettings
+from flairflow.images.grid import Array
+from flairflow.images.masks import decode
+from flairflow.images.nifti import memory_map
+from flairflow.training.augmentation import Augmentation
+from flairflow.training.scans import PreparedScan
+
+# Of each scan and class this many voxels at most are kept as patch centres: 16 kB each.
+CENTRES = 4096
+
+
+class Patches(Dataset[dict[str, Tensor]]):
+    """The endless sequence of training patches, from which `window` takes a piece.
+
+    Scans come in a new seeded permutation each pass. A patch is centred on a voxel of the brain with no known label
+    (`background_share`) or, evenly, of one of the annotated labels that have voxels there; a missing label is never
+    asked for. Centres move inwards as far as a patch would leave the scan; what a small scan lacks is filled with
+    zeros: outside the brain there is known to be no lesion.
+
+    An item: `image` float32 (C, X, Y, Z), `bits` and `ignore` uint8 (X, Y, Z), `annotated` bool (L).
+    """
+
+    def __init__(
+        self, scans: Sequence[PreparedScan], labels: Sequence[str], settings: TrainingSettings, seed: int
+    ) -> None:
+        self.scans, self.labels, self.settings, self.seed = tuple(scans), tuple(labels), settings, seed
+        self.centres = [_centres(scan, self.labels, (seed, number)) for number, scan in enumerate(self.scans)]
+        self.augmentation = Augmentation(settings.augmentation, settings.patch)
+        self.first, self.count = 0, 0
+        # MONAI would wrap every tensor with metadata that nothing here reads.
+        set_track_meta(False)
+
+    def window(self, first: int, count: int) -> Patches:
+        """Make items 0, 1, ... of this dataset the patches `first`, `first` + 1, ... of the sequence."""
+        self.first, self.count = first, count
+        return self
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, item: int) -> dict[str, Tensor]:
+        index = self.first + item
+        rng = np.random.default_rng((self.seed, index))
+        chosen = _order(self.seed, index // len(self.scans), len(self.scans))[index % len(self.scans)]
+        scan, size = self.scans[chosen], self.settings.patch
+        centre, shape = self._draw_centre(chosen, rng)
+        corner = tuple(
+            int(np.clip(c - size // 2, 0, n - size)) if n > size else (n - size) // 2
+            for c, n in zip(centre, shape, strict=True)
+        )
+        image, masks = read(scan, corner, (size, size, size))
+        with _single_thread():
+            image, masks = self.augmentation(image, masks, int(rng.integers(2**32)))
+        brain, bits, ignore = masks
+        present = torch.tensor([path is not None for path in scan.images])
+        # Outside the brain, and in a sequence that is not there, images are exactly zero: as when segmenting.
+        image = image * brain * present[:, None, None, None]
+        annotated = torch.tensor([label in scan.annotated for label in self.labels])
+        return {"image": image, "bits": bits, "ignore": ignore, "annotated": annotated}
+
+    def _draw_centre(self, chosen: int, rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        shape, background, by_label = self.centres[chosen]
+        candidates = [voxels for voxels in by_label.values() if len(voxels)]
+        if len(background) and (not candidates or rng.random() < self.settings.background_share):
+            voxels = background
+        elif candidates:
+            voxels = candidates[rng.integers(len(candidates))]
+        else:
+            voxels = np.arange(np.prod(shape))
+        return tuple(int(c) for c in np.unravel_index(voxels[rng.integers(len(voxels))], shape)), shape
+
+
+def read(scan: PreparedScan, corner: Sequence[int], size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The box of `size` voxels from `corner` on: images, float32 (C, X, Y, Z), and the masks brain, bits and ignore,
+    uint8 (3, X, Y, Z). Reads no more than that of the files; zero outside of them and where a scan has no file."""
+    image = np.zeros((len(scan.images), *size), np.float32)
+    for channel, path in enumerate(scan.images):
+        _read_into(image[channel], path, corner)
+    masks = np.zeros((3, *size), np.uint8)
+    for channel, path in enumerate((scan.brain, scan.bits, scan.ignore)):
+        _read_into(masks[channel], path, corner)
+    return torch.from_numpy(image), torch.from_numpy(masks)
+
+
+def shape_of(scan: PreparedScan) -> tuple[int, int, int]:
+    """The shape (X, Y, Z) of a scan."""
+    x, y, z = memory_map(scan.brain)[0].shape
+    return x, y, z
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
+    """As in a loader's worker: sums come out the same to the last bit, and patches are too small to share anyway."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _read_into(box: Array, path: Path | None, corner: Sequence[int]) -> None:
+    if path is None:
+        return
+    stored, slope, _ = memory_map(path)
+    inside = tuple(
+        slice(max(c, 0), min(c + n, full)) for c, n, full in zip(corner, box.shape, stored.shape, strict=True)
+    )
+    into = tuple(slice(part.start - c, part.stop - c) for part, c in zip(inside, corner, strict=True))
+    box[into] = stored[inside] if slope == 1.0 else stored[inside] * np.float32(slope)
+
+
+def _centres(
+    scan: PreparedScan, labels: Sequence[str], seed: tuple[int, int]
+) -> tuple[tuple[int, int, int], Array, dict[str, Array]]:
+    """The scan's shape, and flat indices of voxels (some, where there are many) of background and each known label."""
+    shape = shape_of(scan)
+    _, (brain, bits, ignore) = (part.numpy() for part in read(_masks_only(scan), (0, 0, 0), shape))
+    rng = np.random.default_rng(seed)
+    judged = (brain > 0) & (ignore == 0)
+    background = judged.copy()
+    by_label = {}
+    for label in labels:
+        if label in scan.annotated:
+            mask = decode(bits, label, labels)
+            background &= ~mask
+            by_label[label] = _some(np.flatnonzero(mask & (ignore == 0)), rng)
+    return shape, _some(np.flatnonzero(background), rng), by_label
+
+
+def _masks_only(scan: PreparedScan) -> PreparedScan:
+    return PreparedScan(scan.scan, (), scan.brain, scan.bits, scan.ignore, scan.annotated)
+
+
+def _some(voxels: Array, rng: np.random.Generator) -> Array:
+    few = voxels if len(voxels) <= CENTRES else voxels[rng.integers(len(voxels), size=CENTRES)]
+    return few.astype(np.int32)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, number: int, scans: int) -> Array:
+    # The third number keeps permutations apart from the draws of single patches, which are seeded by two.
+    return np.random.default_rng((seed, number, 1)).permutation(scans)

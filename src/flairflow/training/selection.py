@@ -1,0 +1,77 @@
+"""Which checkpoint is best: a score on whole validation scans that also sees false positives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flairflow.config.models import TrainingSettings
+from flairflow.images.grid import Array
+from flairflow.inference.sliding_window import predict_probabilities
+from flairflow.training.patches import read, shape_of
+from flairflow.training.scans import PreparedScan
+from flairflow.training.strategies import Strategy, Task
+from flairflow.training.targets import class_numbers
+
+# With this much false lesion in a scan that has none, its score is one half.
+TOLERATED_ML = 1.0
+
+
+def validate(
+    network: nn.Module,
+    strategy: Strategy,
+    task: Task,
+    scans: Sequence[PreparedScan],
+    settings: TrainingSettings,
+    precision: str,
+    voxel_ml: float,
+) -> dict[str, float]:
+    """The score of each class: its mean over the scans where it is annotated; NaN if there is none.
+
+    Predictions outside the brain are dropped, as when segmenting.
+    """
+    scores = []
+    for scan in scans:
+        image, (brain, bits, ignore) = read(scan, (0, 0, 0), shape_of(scan))
+        probabilities = predict_probabilities(network, strategy, image, settings.patch, settings.overlap, precision)
+        predicted = probabilities.argmax(dim=0).cpu() * (brain > 0)
+        annotated = torch.tensor([[label in scan.annotated for label in task.labels]])
+        reference = class_numbers(bits[None], annotated, task.labels, task.precedence)[0]
+        scores.append(_scan_scores(predicted, reference, ignore > 0, scan.annotated, task, voxel_ml))
+    return {name: _mean([score[name] for score in scores if name in score]) for name in task.classes}
+
+
+def selection_score(scores: Mapping[str, float]) -> float:
+    """One number from the scores of the classes: the mean of those there are; NaN if there is none."""
+    return _mean([score for score in scores.values() if not math.isnan(score)])
+
+
+def class_score(predicted: Array, reference: Array, voxel_ml: float) -> float:
+    """Score in [0, 1] of one mask. Reference with voxels: Dice, 2 |P and R| / (|P| + |R|). Empty reference:
+    1 / (1 + v / 1 ml) for v ml predicted: 1 if nothing is, 0.5 at 1 ml, falling further with every false voxel."""
+    if not reference.any():
+        return 1.0 / (1.0 + float(predicted.sum()) * voxel_ml / TOLERATED_ML)
+    return float(2.0 * (predicted & reference).sum() / (int(predicted.sum()) + int(reference.sum())))
+
+
+def _scan_scores(
+    predicted: Tensor, reference: Tensor, ignored: Tensor, annotated: Sequence[str], task: Task, voxel_ml: float
+) -> dict[str, float]:
+    judged = ~ignored.numpy()
+    return {
+        name: class_score(
+            (predicted == number).numpy() & judged,
+            (reference == task.labels.index(name) + 1).numpy() & judged,
+            voxel_ml,
+        )
+        for number, name in enumerate(task.classes, start=1)
+        if name in annotated
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan

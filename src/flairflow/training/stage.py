@@ -1,0 +1,88 @@
+"""The stage `train`: one network from the prepared train and validation scans, saved as a model folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from flairflow import stages
+from flairflow.cohort.index import read_scans
+from flairflow.cohort.scan import Scan
+from flairflow.cohort.sharding import shard_names
+from flairflow.config.models import Config
+from flairflow.files import write_text
+from flairflow.paths import Results
+from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.training.loop import train
+from flairflow.training.model_folder import save_model
+from flairflow.training.scans import PreparedScan
+from flairflow.training.strategies import strategy
+
+log = logging.getLogger(__name__)
+
+
+def train_model(name: str, part: str, seed: int, config: Config, results: Results, threads: int) -> None:
+    """Train the network `part` of a strategy with one seed and write its model folder. What changed since it was last
+    trained is logged. Raises ConfigError when the strategy can learn from no scan."""
+    rows = read_ledgers(results.ledger("preprocess", shard) for shard in shard_names(results, ["train", "validation"]))
+    scans = [
+        scan
+        for scan in read_scans(results.cohort, config.labels, config.images)
+        if scan.scan in rows and rows[scan.scan].status == "ok"
+    ]
+    inputs = {scan.scan: rows[scan.scan].fingerprint for scan in scans}
+    work = results.training_work(name, part, seed)
+    _say_what_changed(work.parent / f"{work.name}.scans.json", inputs, f"{name} ({part}, seed {seed})")
+    model = train(
+        strategy=strategy(name),
+        part=part,
+        labels=config.labels,
+        precedence=config.precedence,
+        images=config.images,
+        preprocessing=config.preprocessing,
+        settings=config.training,
+        seed=seed,
+        training=[prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "train"],
+        validation=[prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"],
+        work=work,
+        fingerprint=stages.fingerprint(stages.settings_hash(config, "train"), name, part, seed, inputs),
+        threads=threads,
+    )
+    save_model(results.model(name, part, seed), model)
+
+
+def prepared_scan(scan: Scan, row: Row, results: Results) -> PreparedScan:
+    """A scan as training sees it, from its row in the ledger of `preprocess`."""
+
+    def file(role: str) -> Path | None:
+        return results.root / row.files[role] if role in row.files else None
+
+    return PreparedScan(
+        scan=scan.scan,
+        images=tuple(file(sequence) for sequence in scan.images),
+        brain=results.root / row.files["brain"],
+        bits=file("bits"),
+        ignore=file("ignore"),
+        annotated=scan.annotated,
+    )
+
+
+def _say_what_changed(record: Path, inputs: dict[str, str], model: str) -> None:
+    if record.exists():
+        before = json.loads(record.read_text(encoding="utf-8"))
+        parts = {
+            "new": sorted(set(inputs) - set(before)),
+            "gone": sorted(set(before) - set(inputs)),
+            "changed": sorted(scan for scan in set(inputs) & set(before) if inputs[scan] != before[scan]),
+        }
+        said = [
+            f"{len(scans)} {kind} ({', '.join(scans[:5])}{', ...' if len(scans) > 5 else ''})"
+            for kind, scans in parts.items()
+            if scans
+        ]
+        if said:
+            log.warning(
+                "%s is trained again, its train and validation scans are not the same: %s", model, "; ".join(said)
+            )
+    write_text(record, json.dumps(inputs, indent=2) + "\n")

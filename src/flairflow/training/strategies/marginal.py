@@ -1,0 +1,34 @@
+"""Marginal loss: all scans; the probabilities of labels without a mask count as background (arXiv 2007.03868)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flairflow.training.strategies import Strategy, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _learns_from(annotated: Sequence[str], task: Task) -> bool:
+    return bool(set(task.labels) & set(annotated))
+
+
+def _targets(bits: Tensor, ignore: Tensor, annotated: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+    from flairflow.training.targets import class_numbers
+
+    return class_numbers(bits, annotated, task.labels, task.precedence), annotated, ignore > 0
+
+
+def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
+    from flairflow.training.losses import marginal_loss
+
+    return marginal_loss(logits, target, known, ignored)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=1)
+
+
+STRATEGY = Strategy("marginal", _learns_from, _targets, _loss, _probabilities)

@@ -1,0 +1,34 @@
+"""Baseline: scans with a mask for every label, softmax over background and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flairflow.training.strategies import Strategy, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _learns_from(annotated: Sequence[str], task: Task) -> bool:
+    return set(task.labels) <= set(annotated)
+
+
+def _targets(bits: Tensor, ignore: Tensor, annotated: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+    from flairflow.training.targets import class_numbers
+
+    return class_numbers(bits, annotated, task.labels, task.precedence), annotated, ignore > 0
+
+
+def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
+    from flairflow.training.losses import multiclass_loss
+
+    return multiclass_loss(logits, target, ignored)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=1)
+
+
+STRATEGY = Strategy("multiclass", _learns_from, _targets, _loss, _probabilities)

@@ -1,0 +1,49 @@
+"""Fixtures for all tests: tiny images and BIDS datasets made on the spot, and where the real data lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flairflow.images.grid import Image
+from flairflow.images.nifti import write_image
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MakeImage = Callable[..., Path]
+
+
+@pytest.fixture
+def make_image(tmp_path: Path) -> MakeImage:
+    """Write a small NIfTI image: `make_image("a/sub-1_FLAIR.nii.gz", shape=..., spacing=..., data=..., affine=...)`."""
+
+    def make(
+        name: str,
+        shape: tuple[int, ...] = (8, 9, 10),
+        spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        data: np.ndarray | None = None,
+        affine: np.ndarray | None = None,
+    ) -> Path:
+        path = tmp_path / name
+        values = np.random.default_rng(0).uniform(1, 100, shape).astype(np.float32) if data is None else data
+        write_image(path, Image(values, np.diag([*spacing, 1.0]) if affine is None else affine))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real scans; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("FLAIRFLOW_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "real").is_dir():
+        pytest.skip(f"no real scans at {folder}; set FLAIRFLOW_TEST_DATA to the folder that holds real/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY

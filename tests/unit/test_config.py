@@ -1,0 +1,114 @@
+"""The configuration: documented, validated, and refused with the key's path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from flairflow import stages
+from flairflow.config import Config, load_config, read_config
+from flairflow.config.load import preset_values, resolved
+from flairflow.errors import ConfigError
+
+MINIMAL: dict[str, Any] = {"labels": ["A", "B"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}}
+
+
+def uncommented(text: str) -> str:
+    """config.yaml with its commented defaults put in force; a key's comment is one that reads `# key: value`."""
+    lines = re.sub(r"^(\s*)# (?=[a-z_]+:( |$))", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^(\s*)# (?=  low_resolution)", r"\1", lines, flags=re.MULTILINE)
+
+
+def test_the_documented_defaults_are_the_defaults(repository: Path) -> None:
+    text = (repository / "config.yaml").read_text()
+    assert load_config(yaml.safe_load(uncommented(text))) == read_config(repository / "config.yaml")
+
+
+def test_every_key_is_documented(repository: Path) -> None:
+    text = uncommented((repository / "config.yaml").read_text())
+
+    def keys(model: type[BaseModel]) -> set[str]:
+        found = set(model.model_fields)
+        for field in model.model_fields.values():
+            for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    found |= keys(part)
+        return found
+
+    missing = {key for key in keys(Config) if not re.search(rf"\b{key}:", text)}
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "says"),
+    [
+        ({"trainin": {}}, "trainin", "no such key"),
+        ({"datasets": {"ds": {"root": "x", "lables": {}}}}, "datasets.ds.lables", "no such key"),
+        ({"training": {"patch": 50}}, "training", "multiple of 8"),
+        ({"training": {"updates": 150}}, "training", "multiple of validate_every"),
+        ({"training": {"precision": "64"}}, "training.precision", "'bf16' or '16'"),
+        ({"index": {"splits": {"train": 0.9}}}, "index.splits", "must be 1"),
+        ({"precedence": ["A"]}, "", "must order exactly the labels"),
+        ({"datasets": {"ds": {"root": "x", "labels": {"C": {}}}}}, "", "'C' is none of A, B"),
+        ({"datasets": {"ds": {"root": "x"}}}, "", "nothing to train on"),
+        ({"datasets": {"d/s": {"root": "x"}}}, "datasets.d/s", "only letters and digits"),
+        ({"datasets": {"ds": {"root": "x", "labels": {"A": {"folder": "../up"}}}}}, "datasets.ds.labels.A.folder", "inside"),
+        ({"datasets": {"ds": {"root": "x", "use": "segment", "labels": {"A": {}}}}}, "datasets.ds", "takes no labels"),
+        ({"preprocessing": {"brain_mask": "provided"}}, "", "datasets.ds.brain_mask"),
+        ({"segmentation": {"model": "nobody"}}, "", "segmentation.model: 'nobody' is none of multiclass, marginal"),
+        ({"preset": "huge"}, "preset", "laptop, paper"),
+        ({"seeds": [1, 1]}, "", "stands twice"),
+    ],
+)
+def test_faults_name_the_key_and_what_is_allowed(change: dict[str, Any], path: str, says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(MINIMAL | change)
+    assert path in str(error.value)
+    assert says in str(error.value)
+
+
+def test_models_need_no_labels() -> None:
+    config = load_config({"labels": ["A"], "datasets": {"ds": {"root": "x"}}, "models": {"mine": ["m/seed-0"]}})
+    assert config.ensembles == ("mine",)
+    assert config.segmenter == "mine"
+    assert config.compared == ("mine",)
+
+
+def test_the_users_values_stand_over_the_presets() -> None:
+    config = load_config(MINIMAL | {"preset": "paper", "training": {"updates": 6320}})
+    assert config.training.updates == 6320
+    assert config.training.patch == preset_values("paper")["training"]["patch"] == 160
+    assert config.seeds == (0, 1, 2)
+
+
+def test_later_labels_win_without_a_precedence() -> None:
+    assert load_config(MINIMAL).precedence == ("B", "A")
+
+
+def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
+    config = load_config(MINIMAL)
+    (tmp_path / "config.json").write_text(resolved(config))
+    assert read_config(tmp_path / "config.json") == config
+
+
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [
+        ({"training": {"updates": 800}}, {"train"}),
+        ({"preprocessing": {"spacing": 1.5}}, {"preprocess", "train"}),
+        ({"registration": {"template_transform": "syn"}}, {"register"}),
+        ({"report": {"title": "x"}}, {"report"}),
+        ({"segmentation": {"probabilities": True}}, {"segment"}),
+        ({"results": "elsewhere"}, set()),
+    ],
+)
+def test_a_setting_changes_the_hash_of_the_stages_that_use_it(change: dict[str, Any], redone: set[str]) -> None:
+    before, after = load_config(MINIMAL), load_config(MINIMAL | change)
+    names = ("index", "register", "preprocess", "train", "segment", "evaluate", "report")
+    changed = {name for name in names if stages.settings_hash(before, name) != stages.settings_hash(after, name)}
+    assert changed == redone

@@ -1,0 +1,188 @@
+"""Which patches are drawn, and that they do not depend on who draws them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from flairflow.config.models import AugmentationSettings, NetworkSettings, TrainingSettings
+from flairflow.images.grid import Array, Image
+from flairflow.images.nifti import write_image
+from flairflow.training.augmentation import Augmentation
+from flairflow.training.patches import Patches, read
+from flairflow.training.scans import PreparedScan
+
+LABELS = ("A", "B")
+NO_CHANGE = AugmentationSettings(**dict.fromkeys(AugmentationSettings.model_fields, 0.0))
+FULL = AugmentationSettings(**dict.fromkeys(AugmentationSettings.model_fields, 1.0))
+
+
+def training_settings(augmentation: AugmentationSettings = NO_CHANGE, patch: int = 16) -> TrainingSettings:
+    return TrainingSettings(
+        network=NetworkSettings(filters=(4, 8, 16), deep_supervision=0),
+        patch=patch,
+        batch=2,
+        accumulate=1,
+        updates=4,
+        validate_every=2,
+        learning_rate=0.01,
+        augmentation=augmentation,
+    )
+
+
+def make_scan(
+    folder: Path, bits: Array | None, annotated: tuple[str, ...], shape: tuple[int, int, int]
+) -> PreparedScan:
+    folder.mkdir()
+    brain = np.ones(shape, bool)
+    brain[0] = False
+    signal = np.random.default_rng(len(annotated)).normal(size=shape).astype(np.float32) * brain
+    write_image(folder / "image.nii", Image(signal, np.eye(4)), slope=0.001)
+    write_image(folder / "brain.nii", Image(brain, np.eye(4)))
+    if bits is not None:
+        write_image(folder / "bits.nii", Image(bits, np.eye(4)))
+    path = None if bits is None else folder / "bits.nii"
+    return PreparedScan(folder.name, (folder / "image.nii", None), folder / "brain.nii", path, None, annotated)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> list[PreparedScan]:
+    """Both labels; only A known while the file has bits of B too; a known but empty A; nothing known; a small one."""
+    bits = np.zeros((40, 36, 32), np.uint8)
+    bits[30, 30, 5] |= 1
+    bits[5, 6, 26] |= 2
+    return [
+        make_scan(tmp_path / "both", bits, LABELS, bits.shape),
+        make_scan(tmp_path / "one", bits, ("A",), bits.shape),
+        make_scan(tmp_path / "empty", np.zeros_like(bits), ("A",), bits.shape),
+        make_scan(tmp_path / "none", None, (), bits.shape),
+        make_scan(tmp_path / "small", np.zeros((12, 40, 9), np.uint8), ("B",), (12, 40, 9)),
+    ]
+
+
+def test_workers_and_windows_change_nothing(scans: list[PreparedScan]) -> None:
+    patches = Patches(scans, LABELS, training_settings(FULL), seed=3)
+    whole = [patches.window(0, 12)[i] for i in range(12)]
+    later = [patches.window(6, 6)[i] for i in range(6)]
+    worked = list(DataLoader(patches.window(0, 12), batch_size=None, num_workers=1))
+    for first, second in [*zip(whole[6:], later, strict=True), *zip(whole, worked, strict=True)]:
+        for name in first:
+            assert torch.equal(first[name], second[name]), name
+    other = Patches(scans, LABELS, training_settings(FULL), seed=4).window(0, 12)
+    assert any(not torch.equal(other[i]["image"], whole[i]["image"]) for i in range(12))
+
+
+def test_each_pass_sees_every_scan_once_in_another_order(scans: list[PreparedScan], tmp_path: Path) -> None:
+    shape = (16, 16, 16)
+    marked = []
+    for number in range(6):
+        scan = make_scan(tmp_path / f"marked{number}", None, (), shape)
+        write_image(
+            tmp_path / f"marked{number}" / "image.nii", Image(np.full(shape, number + 1.0), np.eye(4)), slope=1.0
+        )
+        marked.append(scan)
+    patches = Patches(marked, LABELS, training_settings(), seed=0).window(0, 24)
+    seen = [int(patches[i]["image"].max()) for i in range(24)]
+    passes = [seen[i : i + 6] for i in range(0, 24, 6)]
+    assert all(sorted(one) == [1, 2, 3, 4, 5, 6] for one in passes)
+    assert len({tuple(one) for one in passes}) > 1
+
+
+def test_centres_come_from_known_labels_only(scans: list[PreparedScan]) -> None:
+    def shares(scan: PreparedScan) -> tuple[float, float]:
+        patches = Patches([scan], LABELS, training_settings(), seed=0)
+        drawn = [patches._draw_centre(0, np.random.default_rng(i))[0] for i in range(1500)]
+        return sum(c == (30, 30, 5) for c in drawn) / 1500, sum(c == (5, 6, 26) for c in drawn) / 1500
+
+    first, second = shares(scans[0])
+    assert first == pytest.approx(0.35, abs=0.05) and second == pytest.approx(0.35, abs=0.05)
+    first, second = shares(scans[1])
+    assert first == pytest.approx(0.7, abs=0.05) and second < 0.01
+    assert max(shares(scans[2])) < 0.01
+    assert max(shares(scans[3])) < 0.01
+
+
+def test_ignored_voxels_are_no_centres(tmp_path: Path) -> None:
+    bits = np.zeros((20, 20, 20), np.uint8)
+    bits[4, 4, 4] = bits[9, 9, 9] = 1
+    scan = make_scan(tmp_path / "scan", bits, ("A",), (20, 20, 20))
+    ignore = np.zeros_like(bits)
+    ignore[:8] = 1
+    write_image(tmp_path / "scan" / "ignore.nii", Image(ignore, np.eye(4)))
+    scan = PreparedScan(scan.scan, scan.images, scan.brain, scan.bits, tmp_path / "scan" / "ignore.nii", ("A",))
+    patches = Patches([scan], LABELS, training_settings(), seed=0)
+    assert all(patches._draw_centre(0, np.random.default_rng(i))[0][0] >= 8 for i in range(200))
+
+
+@given(st.integers(0, 400))
+@settings(max_examples=25, deadline=None)
+def test_an_item_has_the_promised_shape(item: int) -> None:
+    patches = CACHE["patches"].window(0, 401)
+    one = patches[item]
+    assert one["image"].shape == (2, 16, 16, 16) and one["image"].dtype == torch.float32
+    assert one["bits"].shape == one["ignore"].shape == (16, 16, 16) and one["bits"].dtype == torch.uint8
+    assert torch.isfinite(one["image"]).all()
+    assert not one["image"][1].any(), "a sequence that a scan lacks stays zero"
+    assert set(one["bits"].flatten().tolist()) <= {0, 1, 2, 3}
+
+
+CACHE: dict[str, Patches] = {}
+
+
+@pytest.fixture(autouse=True)
+def _cache(scans: list[PreparedScan]) -> None:
+    CACHE["patches"] = Patches(scans, LABELS, training_settings(FULL), seed=1)
+
+
+def test_reading_gives_the_z_scores(scans: list[PreparedScan]) -> None:
+    image, masks = read(scans[0], (0, 0, 0), (40, 36, 32))
+    expected = np.random.default_rng(2).normal(size=(40, 36, 32)) * masks[0].numpy()
+    np.testing.assert_allclose(image[0].numpy(), expected, atol=0.0006)
+
+
+def test_reading_beyond_the_edge_gives_zeros(scans: list[PreparedScan]) -> None:
+    whole, masks = read(scans[0], (0, 0, 0), (40, 36, 32))
+    part, part_masks = read(scans[0], (-3, 30, 0), (10, 10, 5))
+    assert torch.equal(part[:, 3:, :6], whole[:, :7, 30:, :5]) and torch.equal(
+        part_masks[:, 3:, :6], masks[:, :7, 30:, :5]
+    )
+    assert not part[:, :3].any() and not part[:, :, 6:].any()
+
+
+def test_small_scans_lie_in_the_middle_of_their_patch(scans: list[PreparedScan]) -> None:
+    image = Patches([scans[4]], LABELS, training_settings(), seed=0).window(0, 1)[0]["image"][0]
+    filled = torch.nonzero(image)
+    # 12 voxels, the first of them no brain, and 9 voxels in 16.
+    assert filled.min(0).values.tolist() == [3, 0, 4] and filled.max(0).values.tolist() == [13, 15, 12]
+
+
+def test_masks_move_with_the_image() -> None:
+    spatial = AugmentationSettings(**(NO_CHANGE.model_dump() | {"rotation": 1.0, "scaling": 1.0, "flip": 0.5}))
+    ball = ((np.indices((24, 24, 24)) - np.array([14, 10, 9])[:, None, None, None]) ** 2).sum(0) < 25
+    image, masks = torch.from_numpy(ball[None].astype(np.float32)), torch.from_numpy(ball[None].astype(np.uint8))
+    sizes = set()
+    for seed in range(10):
+        moved, moved_masks = Augmentation(spatial, 24)(image, masks, seed)
+        inside = moved_masks[0] > 0
+        sizes.add(int(inside.sum()))
+        assert moved[0][inside].mean() > 0.85 and moved[0][~inside].mean() < 0.02
+    assert len(sizes) > 5
+
+
+@pytest.mark.parametrize("name", list(AugmentationSettings.model_fields))
+def test_each_augmentation_changes_the_image_and_is_seeded(name: str) -> None:
+    only = Augmentation(AugmentationSettings(**(NO_CHANGE.model_dump() | {name: 1.0})), 16)
+    image = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    masks = (image > 1).to(torch.uint8)
+    changed, changed_masks = only(image, masks, 7)
+    assert not torch.equal(changed, image)
+    assert torch.equal(changed, only(image, masks, 7)[0])
+    assert not torch.equal(changed, only(image, masks, 8)[0]) or name == "flip"
+    assert torch.isfinite(changed).all() and changed.std() < 3
+    assert torch.equal(changed_masks, masks) == (name not in ("rotation", "scaling", "flip"))

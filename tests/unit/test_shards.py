@@ -1,0 +1,111 @@
+"""A shard's run: faults become rows, bugs do not, and what is done is not done again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flairflow.cohort.scan import Scan
+from flairflow.errors import ScanError
+from flairflow.files import atomic
+from flairflow.paths import Results
+from flairflow.shards import state
+from flairflow.shards.ledger import Row, read_ledger
+from flairflow.shards.run import Outcome, run_shard
+
+SCANS = [Scan(f"ds_sub-{i}", "ds", str(i), "", f"p{i}", {}, {}) for i in range(3)]
+
+
+class Stage:
+    """Counts what it does; a scan in `faulty` is at fault, one in `broken` meets a bug."""
+
+    def __init__(self, root: Path) -> None:
+        self.results = Results(root)
+        self.done: list[str] = []
+        self.faulty: set[str] = set()
+        self.broken: set[str] = set()
+        self.settings = "v1"
+
+    def process(self, scan: Scan) -> Outcome:
+        if scan.scan in self.broken:
+            raise KeyError("a bug")
+        if scan.scan in self.faulty:
+            raise ScanError("no head in it")
+        self.done.append(scan.scan)
+        path = self.results.root / f"{scan.scan}.txt"
+        path.write_text("x")
+        return Outcome({"text": path}, {"ml": 1.5})
+
+    def run(self, upstream: dict[str, Row] | None = None) -> dict[str, Row]:
+        run_shard("stage", "s", SCANS, lambda scan: self.settings, self.process, self.results, upstream)
+        return read_ledger(self.results.ledger("stage", "s"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_a_second_run_does_nothing_and_writes_the_same_ledger(stage: Stage) -> None:
+    first = stage.run()
+    assert stage.done == [scan.scan for scan in SCANS]
+    assert stage.run() == first
+    assert len(stage.done) == 3
+    assert first["ds_sub-0"] == Row("ds_sub-0", "ok", "v1", files={"text": "ds_sub-0.txt"}, values={"ml": 1.5})
+
+
+def test_a_scan_at_fault_is_a_row_and_its_neighbours_go_on(stage: Stage) -> None:
+    stage.faulty = {"ds_sub-1"}
+    rows = stage.run()
+    assert [row.status for row in rows.values()] == ["ok", "failed", "ok"]
+    assert rows["ds_sub-1"].reason == "stage: no head in it"
+    stage.faulty = set()
+    assert stage.run()["ds_sub-1"].status == "ok"
+    assert stage.done.count("ds_sub-0") == 1
+
+
+def test_a_bug_is_no_row_and_what_was_done_stays(stage: Stage) -> None:
+    stage.broken = {"ds_sub-2"}
+    with pytest.raises(KeyError):
+        stage.run()
+    assert not stage.results.ledger("stage", "s").exists()
+    stage.broken = set()
+    stage.run()
+    assert stage.done == [scan.scan for scan in SCANS]
+
+
+def test_a_changed_fingerprint_or_a_lost_file_redoes_a_scan(stage: Stage) -> None:
+    stage.run()
+    (stage.results.root / "ds_sub-1.txt").unlink()
+    stage.run()
+    assert stage.done[3:] == ["ds_sub-1"]
+    stage.settings = "v2"
+    stage.run()
+    assert len(stage.done) == 7
+
+
+def test_a_failure_upstream_is_carried_with_its_reason(stage: Stage) -> None:
+    upstream = {scan.scan: Row(scan.scan, "ok", "f") for scan in SCANS}
+    upstream["ds_sub-0"] = Row("ds_sub-0", "failed", "f", "register: no head in it")
+    rows = stage.run(upstream)
+    assert rows["ds_sub-0"].reason == "register: no head in it"
+    assert rows["ds_sub-0"].status == "failed"
+    assert stage.done == ["ds_sub-1", "ds_sub-2"]
+
+
+def test_a_line_cut_short_by_a_kill_costs_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "state.jsonl"
+    state.append(path, Row("a", "ok", "f"))
+    with path.open("ab") as file:
+        file.write(b'{"scan": "b", "sta')
+    state.append(path, Row("c", "ok", "f"))
+    assert list(state.read(path)) == ["a", "c"]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file.txt"
+    with pytest.raises(RuntimeError), atomic(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert list(path.parent.iterdir()) == []

@@ -1,0 +1,237 @@
+"""Training end to end on tiny random scans: resuming, budgets, records, selection."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flairflow.config.models import AugmentationSettings, NetworkSettings, PreprocessingSettings, TrainingSettings
+from flairflow.errors import ConfigError
+from flairflow.images.grid import Image
+from flairflow.images.nifti import write_image
+from flairflow.training import loop, selection
+from flairflow.training.device import resolve_precision, share_threads
+from flairflow.training.learner import Learner
+from flairflow.training.loop import train
+from flairflow.training.model_folder import Model
+from flairflow.training.scans import PreparedScan
+from flairflow.training.strategies import strategy
+
+LABELS = ("A", "B")
+SETTINGS = TrainingSettings(
+    network=NetworkSettings(filters=(4, 8, 16), deep_supervision=1),
+    patch=16,
+    batch=2,
+    accumulate=2,
+    updates=6,
+    validate_every=2,
+    learning_rate=0.05,
+    augmentation=AugmentationSettings(),
+)
+
+
+def make_scans(folder: Path) -> list[PreparedScan]:
+    """Six scans of 24^3 voxels: both labels, A alone, B alone, twice; the second label B is an empty mask once."""
+    scans = []
+    for number, annotated in enumerate((LABELS, ("A",), ("B",)) * 2):
+        rng = np.random.default_rng(number)
+        place = folder / f"scan{number}"
+        bits = np.zeros((24, 24, 24), np.uint8)
+        if "A" in annotated:
+            bits[4:9, 4:9, 4:9] |= 1
+        if "B" in annotated and number != 2:
+            bits[14:19, 14:19, 10:16] |= 2
+        signal_ = rng.normal(size=bits.shape) + 3 * (bits > 0)
+        write_image(place / "image.nii", Image(signal_.astype(np.float32), np.eye(4)), slope=0.001)
+        write_image(place / "brain.nii", Image(np.ones(bits.shape, bool), np.eye(4)))
+        write_image(place / "bits.nii", Image(bits, np.eye(4)))
+        files = ((place / "image.nii",), place / "brain.nii", place / "bits.nii")
+        scans.append(PreparedScan(place.name, *files, None, annotated))
+    return scans
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedScan]:
+    return make_scans(tmp_path_factory.mktemp("scans"))
+
+
+def run(scans: list[PreparedScan], work: Path, name: str = "marginal", **changed: Any) -> Model:
+    arguments: dict[str, Any] = {
+        "labels": LABELS,
+        "precedence": ("B", "A"),
+        "images": ("FLAIR",),
+        "preprocessing": PreprocessingSettings(spacing=1.0),
+        "settings": SETTINGS,
+        "seed": 0,
+        "training": scans[:4],
+        "validation": scans[4:],
+        "work": work,
+        "fingerprint": "one",
+        "threads": 1,
+    }
+    return train(strategy(name), "all", **(arguments | changed))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(scans: list[PreparedScan], tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    work = tmp_path_factory.mktemp("undisturbed") / "work"
+    return run(scans, work), work
+
+
+def assert_same(first: Model, second: Model) -> None:
+    assert first.record == second.record
+    assert first.weights.keys() == second.weights.keys()
+    for name, tensor in first.weights.items():
+        assert torch.equal(tensor, second.weights[name]), name
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(
+    scans: list[PreparedScan], undisturbed: tuple[Model, Path], tmp_path: Path
+) -> None:
+    # Killed for good (SIGKILL) in the middle of the second interval, after the checkpoint of the first.
+    code = f"""
+import importlib.util, os, signal, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("tests_of_training", {str(Path(__file__))!r})
+tests = importlib.util.module_from_spec(spec); spec.loader.exec_module(tests)
+step = tests.Learner.training_step
+def killed(self, batch, number):
+    if self.global_step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, number)
+tests.Learner.training_step = killed
+tests.run(tests.make_scans(Path({str(tmp_path)!r}) / "scans"), Path({str(tmp_path)!r}) / "work")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert (tmp_path / "work" / "last.ckpt").exists()
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        step = Learner.training_step
+
+        def counted(self: Learner, batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
+            steps.append(self.global_step)
+            return step(self, batch, number)
+
+        patch.setattr(Learner, "training_step", counted)
+        resumed = run(scans, tmp_path / "work")
+    assert steps == [2, 2, 3, 3, 4, 4, 5, 5], "two steps (accumulate) of each update that was left, and no more"
+    assert_same(resumed, undisturbed[0])
+
+
+def test_a_finished_run_is_not_trained_again(
+    scans: list[PreparedScan], undisturbed: tuple[Model, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, work = undisturbed
+    monkeypatch.setattr(Learner, "training_step", lambda *_: pytest.fail("trained again"))
+    assert_same(run(scans, work), model)
+
+
+def test_another_fingerprint_starts_anew(scans: list[PreparedScan], tmp_path: Path) -> None:
+    short = SETTINGS.model_copy(update={"updates": 1, "validate_every": 1})
+    first = run(scans, tmp_path / "work", settings=short)
+    second = run(scans, tmp_path / "work", settings=short, fingerprint="two", seed=1)
+    assert second.record.updates == 1 and second.record.seed == 1 and second.record.inputs == "two"
+    assert any(not torch.equal(tensor, second.weights[name]) for name, tensor in first.weights.items())
+
+
+def test_missing_and_empty_masks_train_different_models(
+    scans: list[PreparedScan], undisturbed: tuple[Model, Path], tmp_path: Path
+) -> None:
+    # The same files; but the unknown masks of the partially labelled scans are now said to be known, and empty.
+    wrong = [replace(scan, annotated=LABELS) for scan in scans[:4]]
+    model = run(scans, tmp_path / "work", training=wrong)
+    assert any(not torch.equal(tensor, undisturbed[0].weights[name]) for name, tensor in model.weights.items())
+
+
+def test_plan_record_and_logs(undisturbed: tuple[Model, Path]) -> None:
+    model, work = undisturbed
+    assert model.plan.strategy == "marginal" and model.plan.labels == model.plan.classes == LABELS
+    assert model.plan.patch == 16 and model.plan.images == ("FLAIR",)
+    record = model.record
+    assert record.training_scans == 4 and record.validation_scans == 2 and record.annotated == {"A": 3, "B": 3}
+    scores = {int(row["update"]): row["score"] for row in record.history if "score" in row}
+    assert list(scores) == [2, 4, 6]
+    assert scores[record.best_update] == record.best_score == max(scores.values())
+    rates = {int(row["update"]): row["learning_rate"] for row in record.history if "learning_rate" in row}
+    assert rates[3] == pytest.approx(0.05 * (1 - 3 / 6) ** 0.9)
+    assert rates[6] == 0
+    with (work / "log.csv").open() as file:
+        assert [int(row["update"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
+    assert list((work / "tensorboard").glob("events.*"))
+    assert str(work) not in model.plan.model_dump_json() + record.model_dump_json()
+
+
+def test_multiclass_leaves_partially_labelled_scans_out(scans: list[PreparedScan], tmp_path: Path) -> None:
+    short = SETTINGS.model_copy(update={"updates": 1, "validate_every": 1})
+    model = run(scans, tmp_path / "work", "multiclass", settings=short, validation=[])
+    assert model.record.training_scans == 2 and model.record.annotated == {"A": 2, "B": 2}
+    assert model.record.best_score is None and model.record.best_update == 1
+    with pytest.raises(ConfigError, match="multiclass can learn from none of the 2 training scans"):
+        run(scans, tmp_path / "other", "multiclass", training=scans[1:3])
+
+
+def test_a_diverging_run_is_an_error(
+    scans: list[PreparedScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Learner.training_step
+    monkeypatch.setattr(Learner, "training_step", lambda *arguments: step(*arguments) * float("nan"))
+    with pytest.raises(RuntimeError, match="smaller learning_rate"):
+        run(scans, tmp_path / "work")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_threads_are_shared_with_the_loader(threads: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        for device in ("cpu", "cuda"):
+            workers = share_threads(threads, torch.device(device))
+            assert workers == 0 or threads > 1
+            assert torch.get_num_threads() + workers == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_precision_falls_back_on_a_cpu() -> None:
+    cpu = torch.device("cpu")
+    assert resolve_precision("16", cpu) == resolve_precision("auto", cpu) in ("bf16", "32")
+    assert resolve_precision("32", cpu) == "32"
+
+
+def test_selection_sees_false_positives() -> None:
+    nothing, some = np.zeros((10, 10, 10), bool), np.zeros((10, 10, 10), bool)
+    some[:4] = True
+    # 400 voxels of 2.5 microlitres are 1 ml.
+    assert selection.class_score(nothing, nothing, 0.0025) == 1.0
+    assert selection.class_score(some, nothing, 0.0025) == pytest.approx(0.5)
+    assert selection.class_score(nothing, some, 0.0025) == 0.0
+    assert selection.class_score(some, some, 0.0025) == 1.0
+    half = some.copy()
+    half[2:4] = False
+    assert selection.class_score(half, some, 0.0025) == pytest.approx(2 * 200 / 600)
+    assert selection.selection_score({"A": 0.5, "B": float("nan")}) == 0.5
+
+
+def test_validation_scores_only_what_is_annotated(scans: list[PreparedScan], undisturbed: tuple[Model, Path]) -> None:
+    model = undisturbed[0]
+    scores = selection.validate(
+        model.network(), strategy("marginal"), model.plan.task, [scans[1]], SETTINGS, "32", 0.001
+    )
+    assert 0 <= scores["A"] <= 1 and np.isnan(scores["B"])
+
+
+def test_no_slurm_in_the_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "job")
+    trainer = loop._trainer(SETTINGS, tmp_path, torch.device("cpu"), "32")
+    assert trainer.world_size == 1
