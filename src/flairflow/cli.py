@@ -75,6 +75,8 @@ def _obey_threads(threads: int) -> None:
     """ITK, OpenMP and the BLAS libraries read these once, when they are loaded."""
     for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
+    # Idle threads that spin take the cores of the jobs beside this one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _start_log(path: Path | None) -> None:

@@ -35,7 +35,7 @@ def correct_bias(image: Image, brain: Array, resolution: float) -> Image:
             mask=to_ants(Image(mask.astype(np.float32), coarse.affine)),
             rescale_intensities=False,
             shrink_factor=1,
-            convergence={"iters": [10, 10, 10], "tol": 1e-4},
+            convergence={"iters": [20, 10, 10], "tol": 1e-4},
             spline_param=200,
             return_bias_field=True,
         ).numpy()
