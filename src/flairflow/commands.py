@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from pathlib import Path
 
 from flairflow import stages
 from flairflow.cohort.scan import Scan
 from flairflow.config import Config, read_config
 from flairflow.errors import ScanError
 from flairflow.paths import SOFTWARE, THRESHOLD, Results
-from flairflow.shards.ledger import Row, read_ledger
+from flairflow.shards.ledger import read_ledger
 from flairflow.shards.run import Outcome, run_shard
 
 log = logging.getLogger(__name__)
@@ -99,8 +98,8 @@ def segment_shard(options: Namespace) -> None:
 
 
 def segment(options: Namespace) -> None:
-    from flairflow.inference.single import segment_image
     from flairflow.inference.ensemble import Ensemble
+    from flairflow.inference.single import segment_image
 
     ensemble = Ensemble(options.model)
     failed = 0

@@ -59,7 +59,9 @@ def test_missing_and_empty_masks_are_told_apart(tmp_path: Path, make_image: Any)
 def test_absent_can_mean_none_for_all_or_by_a_column(tmp_path: Path, make_image: Any) -> None:
     for participant in ("1", "2"):
         make_image(flair_name(participant))
-    (tmp_path / "ds" / "participants.tsv").write_bytes("\ufeffparticipant_id\tstroke\r\nsub-1\tno\r\nsub-2\tyes\r\n".encode())
+    (tmp_path / "ds" / "participants.tsv").write_bytes(
+        "\ufeffparticipant_id\tstroke\r\nsub-1\tno\r\nsub-2\tyes\r\n".encode()
+    )
     by_column = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"none_where": {"stroke": ["no"]}}}}}
     scans = run(make_config(tmp_path, datasets=by_column))
     assert [scan.masks["A"].annotation for scan in scans.values()] == ["none", "missing"]
@@ -114,7 +116,9 @@ def _dangling(path: Path) -> None:
         (_dangling, "broken link"),
     ],
 )
-def test_a_faulty_image_is_excluded_with_file_and_reason(tmp_path: Path, make_image: Any, damage: Any, reason: str) -> None:
+def test_a_faulty_image_is_excluded_with_file_and_reason(
+    tmp_path: Path, make_image: Any, damage: Any, reason: str
+) -> None:
     damage(make_image(flair_name("1")))
     make_image(flair_name("2"))
     scans = run(make_config(tmp_path))
@@ -133,7 +137,9 @@ def test_a_faulty_image_is_excluded_with_file_and_reason(tmp_path: Path, make_im
         ({"data": (np.arange(720) % 3).astype(np.uint8).reshape(8, 9, 10)}, "labels.A.values"),
     ],
 )
-def test_a_faulty_mask_is_excluded_with_file_and_reason(tmp_path: Path, make_image: Any, mask: Any, reason: str) -> None:
+def test_a_faulty_mask_is_excluded_with_file_and_reason(
+    tmp_path: Path, make_image: Any, mask: Any, reason: str
+) -> None:
     make_image(flair_name("1"))
     make_image(mask_name("1"), **mask)
     scan = run(make_config(tmp_path))["ds_sub-1"]

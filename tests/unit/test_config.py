@@ -57,7 +57,11 @@ def test_every_key_is_documented(repository: Path) -> None:
         ({"datasets": {"ds": {"root": "x", "labels": {"C": {}}}}}, "", "'C' is none of A, B"),
         ({"datasets": {"ds": {"root": "x"}}}, "", "nothing to train on"),
         ({"datasets": {"d/s": {"root": "x"}}}, "datasets.d/s", "only letters and digits"),
-        ({"datasets": {"ds": {"root": "x", "labels": {"A": {"folder": "../up"}}}}}, "datasets.ds.labels.A.folder", "inside"),
+        (
+            {"datasets": {"ds": {"root": "x", "labels": {"A": {"folder": "../up"}}}}},
+            "datasets.ds.labels.A.folder",
+            "inside",
+        ),
         ({"datasets": {"ds": {"root": "x", "use": "segment", "labels": {"A": {}}}}}, "datasets.ds", "takes no labels"),
         ({"preprocessing": {"brain_mask": "provided"}}, "", "datasets.ds.brain_mask"),
         ({"segmentation": {"model": "nobody"}}, "", "segmentation.model: 'nobody' is none of multiclass, marginal"),

@@ -152,3 +152,18 @@ def test_an_image_without_a_head_has_low_quality(flair: Image) -> None:
 def brain_points() -> Array:
     """World points (N, 3) of the template's brain, RAS mm."""
     return load_template(2.0).brain.points
+
+
+def test_a_brain_far_from_its_scalp_is_not_stretched_to_it(tmp_path: Path) -> None:
+    """An old brain in a wide subarachnoid space below a bright scalp: at the template's size the scalp fits better."""
+    from flairflow.config.simulation import SimulationSettings
+    from flairflow.images.nifti import read_image
+    from flairflow.simulation.cohort import simulate_participant
+
+    datasets = {"both": {"participants": 7, "labels": ["WMH", "ISL"], "voxel_size": [2, 2, 2]}}
+    simulate_participant(SimulationSettings.model_validate({"root": tmp_path, "datasets": datasets}), "both", 4)
+    flair = read_image(tmp_path / "both" / "sub-004" / "anat" / "sub-004_FLAIR.nii.gz")
+    alignment = align_to_template(flair, kind="affine", seed=0, minimum_quality=0.3)
+    assert alignment.quality > 0.6
+    brain = template_brain_mask(alignment, flair.grid)
+    assert brain.sum() * flair.grid.voxel_ml < 1700

@@ -63,7 +63,9 @@ def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
         if problem := _mask_problem(label, mask, findings, reference):
             return scan.excluded(problem)
     if scan.brain_mask and not _on_grid(findings[scan.brain_mask], reference):
-        return scan.excluded(f"{Path(scan.brain_mask).name}: brain mask is not on the grid of {Path(reference_path).name}")
+        return scan.excluded(
+            f"{Path(scan.brain_mask).name}: brain mask is not on the grid of {Path(reference_path).name}"
+        )
     return scan
 
 

@@ -24,7 +24,9 @@ def choose_per_session(scans: Iterable[Scan], prefer: Sequence[str]) -> list[Sca
     return [
         scan
         if not scan.included or chosen[scan.scan] is scan
-        else scan.excluded(f"another image of this session was chosen: {chosen[scan.scan].scan} ({', then '.join(prefer)})")
+        else scan.excluded(
+            f"another image of this session was chosen: {chosen[scan.scan].scan} ({', then '.join(prefer)})"
+        )
         for scan in scans
     ]
 

@@ -179,7 +179,9 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
         if not participant:
             problems.append("manifest row without a participant")
         if labels_seen.setdefault(participant, row["participant"]) != row["participant"]:
-            problems.append(f"participants {labels_seen[participant]!r} and {row['participant']!r} get the same BIDS label")
+            problems.append(
+                f"participants {labels_seen[participant]!r} and {row['participant']!r} get the same BIDS label"
+            )
         if identity in scans:
             problems.append("stands twice in the manifest (add a column 'run')")
             identity += f"_line-{len(scans) + 2}"

@@ -158,7 +158,9 @@ class TrainingSettings(Settings):
     def _patch_divides(self) -> Self:
         factor = 2 ** (len(self.network.filters) - 1)
         if self.patch % factor:
-            raise ValueError(f"patch: {self.patch} must be a multiple of {factor} with {len(self.network.filters)} levels")
+            raise ValueError(
+                f"patch: {self.patch} must be a multiple of {factor} with {len(self.network.filters)} levels"
+            )
         if self.updates % self.validate_every:
             raise ValueError(f"updates: {self.updates} must be a multiple of validate_every ({self.validate_every})")
         return self
@@ -204,7 +206,9 @@ class Config(Settings):
             if len(set(names)) != len(names):
                 raise ValueError(f"{where}: a value stands twice in {list(names)}")
         if sorted(self.precedence) != sorted(self.labels):
-            raise ValueError(f"precedence: must order exactly the labels {list(self.labels)}, is {list(self.precedence)}")
+            raise ValueError(
+                f"precedence: must order exactly the labels {list(self.labels)}, is {list(self.precedence)}"
+            )
         for name, dataset in self.datasets.items():
             known(f"datasets.{name}.labels", dataset.labels, self.labels)
         if self.models:

@@ -62,9 +62,7 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
     return pd.DataFrame(rows, columns=["label", "threshold", "training_dice", "scans"])
 
 
-def _scores(
-    scan: Scan, registered: Row, predictions: Mapping[str, Array], config: Config, results: Results
-) -> Outcome:
+def _scores(scan: Scan, registered: Row, predictions: Mapping[str, Array], config: Config, results: Results) -> Outcome:
     bits = read_labels(results.root / registered.files["bits"])
     classes = resolve(bits.data, config.labels, config.precedence)
     ignore = np.zeros(bits.data.shape, np.uint8)

@@ -26,7 +26,9 @@ def preprocess_scan(scan: Scan, registered: Row, config: Config, results: Result
     root = config.datasets[scan.dataset].root
     images = [read_image(root / path) if path else None for path in scan.images.values()]
     matrices = [
-        read_transform(results.root / registered.files[f"to_{sequence}"]) if f"to_{sequence}" in registered.files else None
+        read_transform(results.root / registered.files[f"to_{sequence}"])
+        if f"to_{sequence}" in registered.files
+        else None
         for sequence in scan.images
     ]
     brain = brain_mask(scan, registered, config, results)

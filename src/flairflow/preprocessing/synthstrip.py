@@ -27,9 +27,7 @@ def synthstrip_brain_mask(path: Path) -> Array:
         )
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "mask.nii.gz"
-        done = subprocess.run(
-            [command, "-i", str(path), "-m", str(mask)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([command, "-i", str(path), "-m", str(mask)], capture_output=True, text=True, check=False)
         if done.returncode != 0 or not mask.exists():
             raise ScanError(f"SynthStrip failed on {path.name}: {done.stderr.strip()[-200:]}")
         brain: Array = read_labels(mask).data > 0

@@ -20,6 +20,9 @@ from flairflow.registration.ants_images import orthonormal
 # Steps that move the cortex by about as much, so that one unit means the same everywhere: mm, radians, log scale.
 UNITS = np.array([4.0, 4.0, 4.0, 0.05, 0.05, 0.05, 0.04])
 
+# Groups of starts by size, each with climbs of its own.
+SIZES = 4
+
 Similarity = Callable[[Array, Array], float]
 
 
@@ -41,12 +44,17 @@ def find_pose(
 ) -> Array:
     """The pose of highest similarity, 4x4 from RAS points of the fixed image to those of the moving one.
 
-    starts  : poses to begin with; all are scored, the `climbs` best are optimised.
+    starts  : poses to begin with; all are scored. They are dealt by size into SIZES groups (one, if all are of one size),
+              and the `climbs` best of each group are optimised: the best starts alone may all be of one wrong size.
     scaling : whether one scale for all axes is optimised too (template), or the pose is rigid.
     """
     few = fixed.thinned(1500)
-    scored = sorted(starts, key=lambda start: -compare(moving, few, start, similarity))
-    climbed = [climb(moving, fixed, start, similarity, scaling) for start in scored[:climbs]]
+    by_size = sorted(starts, key=lambda start: float(np.linalg.det(start[:3, :3])))
+    groups = np.array_split(np.arange(len(starts)), SIZES if scaling else 1)
+    climbed = []
+    for group in groups:
+        scored = sorted((by_size[index] for index in group), key=lambda start: -compare(moving, few, start, similarity))
+        climbed += [climb(moving, fixed, start, similarity, scaling) for start in scored[:climbs]]
     return max(climbed, key=lambda pose: compare(moving, fixed, pose, similarity))
 
 
@@ -107,10 +115,13 @@ def information(first: Array, second: Array) -> float:
     return float(np.sqrt(1.0 - np.exp(-2.0 * max(shared, 0.0))))
 
 
-def seeded_starts(moving_centre: Array, fixed_centre: Array, *, seed: int, count: int, widest: float) -> list[Array]:
+def seeded_starts(
+    moving_centre: Array, fixed_centre: Array, *, seed: int, count: int, widest: float, scales: tuple[float, float]
+) -> list[Array]:
     """The header's pose, the centres on each other, and `count` random poses about both.
 
     widest : standard deviation of the random rotation vector, in degrees; shifts have one of 25 mm.
+    scales : the range of the scale, drawn evenly in its logarithm.
     """
     generator = np.random.default_rng(seed)
     centred = np.eye(4)
@@ -119,16 +130,17 @@ def seeded_starts(moving_centre: Array, fixed_centre: Array, *, seed: int, count
     for index in range(count):
         shift = generator.normal(0.0, 25.0, 3)
         turn = generator.normal(0.0, np.deg2rad(widest), 3)
-        starts.append(starts[index % 2] @ _moved(np.concatenate([shift, turn]), fixed_centre))
+        scale = generator.uniform(*np.log(scales))
+        starts.append(starts[index % 2] @ _moved(np.array([*shift, *turn, scale]), fixed_centre))
     return starts
 
 
-def working_image(image: Image, spacing: float) -> Image:
-    """The image on an isotropic grid (mm) at right angles along its own axes, values clipped at the 99.5th percentile
-    of its foreground and scaled to 0..1 (bright vessels, scalp fat and spikes otherwise use up the range)."""
+def working_image(image: Image, spacing: float, ceiling: float = 99.5) -> Image:
+    """The image on an isotropic grid (mm) at right angles along its own axes, values clipped at a percentile of its
+    foreground and scaled to 0..1 (bright vessels, scalp fat and spikes otherwise use up the range)."""
     grid = orthonormal(ras_grid(image.grid, spacing))
     data = resample(image, grid).data
-    top = np.percentile(data[foreground(data)], 99.5)
+    top = np.percentile(data[foreground(data)], ceiling)
     return Image(np.clip(data / top, 0.0, 1.0).astype(np.float32), grid.affine)
 
 

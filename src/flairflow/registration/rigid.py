@@ -58,7 +58,7 @@ def align_rigid(moving: Image, fixed: Image, *, seed: int, minimum_quality: floa
         return compare(moving_edges, edges, matrix, information)
 
     def attempt(count: int, widest: float, climbs: int) -> Array:
-        starts = seeded_starts(tissue, middle, seed=seed, count=count, widest=widest)
+        starts = seeded_starts(tissue, middle, seed=seed, count=count, widest=widest, scales=(1.0, 1.0))
         pose = find_pose(coarse_moving, head, information, starts=starts, climbs=climbs, scaling=False)
         return optimise(moving_image, fixed_image, region, pose, kind="Rigid", seed=seed)
 

@@ -85,7 +85,9 @@ def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
 
     masks, ignored = {}, {}
     alignments: dict[str, Alignment] = {
-        path: registered.sequences[sequence] for sequence, path in scan.images.items() if sequence in registered.sequences
+        path: registered.sequences[sequence]
+        for sequence, path in scan.images.items()
+        if sequence in registered.sequences
     }
     for label in scan.annotated:
         mask = scan.masks[label]

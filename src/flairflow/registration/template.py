@@ -35,6 +35,13 @@ TEMPLATE = "MNI152"
 # Correlation in the brain with the template: two blobs of a head's size reach the first, good scans the second.
 CHANCE, GOOD = 0.3, 0.8
 
+# Heads are smaller than this template, a small, atrophied brain by up to a quarter. A search that starts at its size alone
+# takes the scalp for the brain's surface where the space between them is wide.
+SCALES = (0.78, 1.1)
+
+# Percentile of a head's intensities at which they are cut: a scalp brighter than the brain outweighs it.
+CEILING = 60.0
+
 
 @dataclass(frozen=True, eq=False)
 class TemplateAlignment:
@@ -84,20 +91,20 @@ def align_to_template(
     ITK fails.
     """
     template = load_template(resolution)
-    moving = working_image(flair, resolution)
+    moving = working_image(flair, resolution, CEILING)
     coarse = coarse_image(moving)
     tissue, middle = centre_of_tissue(coarse), template.brain.points.mean(axis=0)
 
     def attempt(count: int, widest: float, climbs: int) -> Array:
-        starts = seeded_starts(tissue, middle, seed=seed, count=count, widest=widest)
+        starts = seeded_starts(tissue, middle, seed=seed, count=count, widest=widest, scales=SCALES)
         pose = find_pose(coarse, template.head, correlation, starts=starts, climbs=climbs, scaling=True)
         return optimise(moving, template.image, template.region, pose, kind="Affine", seed=seed)
 
     starts = 300
-    matrix = attempt(starts, 15.0, climbs=3)
+    matrix = attempt(starts, 15.0, climbs=2)
     if _quality(coarse, template.brain, matrix) < minimum_quality:
         starts += 2000
-        again = attempt(2000, 90.0, climbs=6)
+        again = attempt(2000, 90.0, climbs=3)
         matrix = max((matrix, again), key=lambda matrix: _quality(coarse, template.brain, matrix))
     quality = _quality(coarse, template.brain, matrix)
     warp = deform(moving, template.image, template.region, matrix, seed=seed) if kind == "syn" else None

@@ -29,7 +29,9 @@ def write_mosaic(
 
     known = known or {}
     grid, layers = image.grid, {**{f"p{k}": v for k, v in predicted.items()}, **{f"k{k}": v for k, v in known.items()}}
-    turned = {name: _radiological(array, grid) for name, array in {"image": image.data, "brain": brain, **layers}.items()}
+    turned = {
+        name: _radiological(array, grid) for name, array in {"image": image.data, "brain": brain, **layers}.items()
+    }
     width, height, thickness = _radiological_spacing(grid)
     slices = _slices(turned["brain"], [turned[name] for name in layers])
     low, high = np.percentile(turned["image"][turned["brain"]], [1, 99.7])
@@ -51,7 +53,9 @@ def write_mosaic(
     handles = [pyplot.Line2D([], [], color=colour, linestyle=style, label=name) for name, colour, style in names]
     if known:
         handles.append(pyplot.Line2D([], [], color="white", linestyle="dotted", label="known masks"))
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, labelcolor="white", fontsize=9)
+    figure.legend(
+        handles=handles, loc="lower center", ncols=len(handles), frameon=False, labelcolor="white", fontsize=9
+    )
     figure.subplots_adjust(0.005, 0.06, 0.995, 0.95, 0.02, 0.02)
     with atomic(path) as partial:
         figure.savefig(partial, dpi=90, format="png")

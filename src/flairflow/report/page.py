@@ -48,7 +48,9 @@ def write_report(config: Config, results: Results) -> None:
         "mosaics": _mosaics(scans, volumes, config, results),
     }
     template = resources.files("flairflow.report").joinpath("template.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["number"] = _number
     write_text(results.report, environment.from_string(template).render(context))
     write_summary(config, results, scans, volumes, metrics)
@@ -114,7 +116,9 @@ def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, resul
             continue
         own = volumes[volumes["scan"] == scan.scan]
         ml = dict(zip(own["label"], own["volume_ml"], strict=True))
-        shown.append({"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml, "known": scan.annotated})
+        shown.append(
+            {"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml, "known": scan.annotated}
+        )
     return shown
 
 

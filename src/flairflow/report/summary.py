@@ -31,7 +31,9 @@ def scores_by_ensemble(metrics: pd.DataFrame) -> pd.DataFrame:
                 "false_ml": free["false_ml"].astype(float).mean(),
             }
         )
-    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["label", "ensemble"]).sort_values("label", kind="stable")
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["label", "ensemble"]).sort_values(
+        "label", kind="stable"
+    )
 
 
 def write_summary(
