@@ -21,14 +21,14 @@ if CONFIG.simulation:
             RESULTS.log("simulate", "simulate"),
         benchmark:
             RESULTS.benchmark("simulate", "simulate")
+        conda:
+            "../envs/images.yaml"
         threads: 4
         resources:
             mem_mb=dag.scaled(2000),
             runtime=dag.scaled(120),
         params:
             settings=dag.version(CONFIG, "simulate"),
-        conda:
-            "../envs/images.yaml"
         shell:
             "flairflow simulate --config {RESULTS.config:q} --threads {threads} --log {log:q}"
 
@@ -45,13 +45,13 @@ checkpoint index:
         RESULTS.log("index", "index"),
     benchmark:
         RESULTS.benchmark("index", "index")
+    conda:
+        "../envs/images.yaml"
     threads: 8
     resources:
         mem_mb=dag.scaled(4000),
         runtime=dag.scaled(240),
     params:
         settings=dag.version(CONFIG, "index"),
-    conda:
-        "../envs/images.yaml"
     shell:
         "flairflow index --config {RESULTS.config:q} --threads {threads} --log {log:q}"

@@ -9,13 +9,13 @@ rule threshold:
         dictionary(RESULTS.table("threshold")),
     log:
         RESULTS.log("threshold", "threshold"),
+    conda:
+        "../envs/images.yaml"
     resources:
         mem_mb=dag.scaled(2000),
         runtime=dag.scaled(60),
     params:
         settings=dag.version(CONFIG, "evaluate"),
-    conda:
-        "../envs/images.yaml"
     shell:
         "flairflow threshold --config {RESULTS.config:q} --log {log:q}"
 
@@ -30,14 +30,14 @@ rule evaluate:
         RESULTS.log("evaluate", "{ensemble}/{shard}"),
     benchmark:
         RESULTS.benchmark("evaluate/{ensemble}", "{shard}")
+    conda:
+        "../envs/images.yaml"
     threads: 1
     resources:
         mem_mb=dag.scaled(3000),
         runtime=dag.scaled(120),
     params:
         settings=dag.version(CONFIG, "evaluate"),
-    conda:
-        "../envs/images.yaml"
     shell:
         "flairflow evaluate --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --log {log:q}"

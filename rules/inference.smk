@@ -11,6 +11,8 @@ rule segment:
         RESULTS.log("segment", "{ensemble}/{shard}"),
     benchmark:
         RESULTS.benchmark("segment/{ensemble}", "{shard}")
+    conda:
+        "../envs/network.yaml"
     threads: 4
     resources:
         mem_mb=dag.scaled(8000),
@@ -18,8 +20,6 @@ rule segment:
         gpu=1,
     params:
         settings=dag.version(CONFIG, "segment"),
-    conda:
-        "../envs/network.yaml"
     shell:
         "flairflow segment-shard --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"

@@ -10,13 +10,13 @@ rule preprocess:
         RESULTS.log("preprocess", "{shard}"),
     benchmark:
         RESULTS.benchmark("preprocess", "{shard}")
+    conda:
+        "../envs/images.yaml"
     threads: 1
     resources:
         mem_mb=dag.scaled(3000),
         runtime=dag.scaled(120),
     params:
         settings=dag.version(CONFIG, "preprocess"),
-    conda:
-        "../envs/images.yaml"
     shell:
         "flairflow preprocess --config {RESULTS.config:q} --shard {wildcards.shard} --threads {threads} --log {log:q}"

@@ -11,13 +11,13 @@ rule register:
         RESULTS.log("register", "{shard}"),
     benchmark:
         RESULTS.benchmark("register", "{shard}")
+    conda:
+        "../envs/images.yaml"
     threads: 1
     resources:
         mem_mb=dag.scaled(3000),
         runtime=dag.scaled(120),
     params:
         settings=dag.version(CONFIG, "register"),
-    conda:
-        "../envs/images.yaml"
     shell:
         "flairflow register --config {RESULTS.config:q} --shard {wildcards.shard} --threads {threads} --log {log:q}"

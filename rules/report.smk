@@ -11,12 +11,12 @@ rule report:
         RESULTS.summary,
     log:
         RESULTS.log("report", "report"),
+    conda:
+        "../envs/images.yaml"
     resources:
         mem_mb=dag.scaled(2000),
         runtime=dag.scaled(60),
     params:
         settings=dag.version(CONFIG, "report"),
-    conda:
-        "../envs/images.yaml"
     shell:
         "flairflow report --config {RESULTS.config:q} --log {log:q}"

@@ -10,6 +10,8 @@ rule train_model:
         RESULTS.log("train", "{strategy}/{part}/seed-{seed}"),
     benchmark:
         RESULTS.benchmark("train", "{strategy}/{part}/seed-{seed}")
+    conda:
+        "../envs/network.yaml"
     threads: 8
     resources:
         mem_mb=dag.scaled(16000),
@@ -17,8 +19,6 @@ rule train_model:
         gpu=1,
     params:
         settings=dag.version(CONFIG, "train"),
-    conda:
-        "../envs/network.yaml"
     shell:
         "flairflow train --config {RESULTS.config:q} --strategy {wildcards.strategy} --part {wildcards.part}"
         " --seed {wildcards.seed} --threads {threads} --log {log:q}"

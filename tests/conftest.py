@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chain import Run
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 
@@ -47,3 +48,15 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The tiny cohort after its first run, one archive scan having been cut short before."""
+    run = Run(tmp_path_factory.mktemp("chain"), REPOSITORY)
+    run.configure()
+    run.snakemake("demo/simulated.json")
+    damaged = run.folder / "demo/archive/sub-002/ses-1/anat/sub-002_ses-1_FLAIR.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:5000])
+    assert "1 excluded" in run.snakemake()
+    return run

@@ -45,7 +45,7 @@ class Results:
 
     @property
     def file_checks(self) -> Path:
-        return self.root / "state" / "file_checks.tsv"
+        return self.root / "state" / "file_checks.jsonl"
 
     # Per-scan stages. `stage` may have parts: "segment/marginal".
     def ledger(self, stage: str, shard: str) -> Path:

@@ -53,7 +53,7 @@ def test_prepared_scans_are_isotropic_cropped_and_standardised(spacing: float) -
     assert not prepared.images[0][~prepared.brain].any()
     assert not prepared.images[1].any()
     assert prepared.brain.sum() * spacing**3 == pytest.approx(brain.sum() * 16, rel=0.02)
-    edges = [prepared.brain.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    edges = [np.any(prepared.brain, axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
     assert all(edge[1:-1].all() for edge in edges)
 
 

@@ -123,7 +123,7 @@ def _read(kept: Path) -> dict[tuple[str, str], Finding]:
         return {}
     rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     return {
-        (dataset, path): Finding(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        (dataset, path): Finding(**{**values, **{key: tuple(values[key]) for key in ("shape", "affine", "values")}})
         for dataset, path, values in rows
     }
 

@@ -39,15 +39,15 @@ def _from_names(name: str, dataset: Dataset, config: Config) -> list[Scan]:
         about = participants.get(participant, {})
         problems: list[str] = []
 
-        def find(pattern: FilePattern, path: str = path, problems: list[str] = problems) -> str:
-            found, problem = files.companion(path, pattern)
+        def find(pattern: FilePattern, sequence: bool = False, path: str = path, problems: list[str] = problems) -> str:
+            found, problem = files.companion(path, pattern, sequence)
             if problem:
                 problems.append(problem)
             return found
 
         images = {config.reference: path}
         for sequence in config.images[1:]:
-            images[sequence] = find(FilePattern(suffix=sequence))
+            images[sequence] = find(FilePattern(suffix=sequence), sequence=True)
         scan = Scan(
             scan=f"{name}_{_stem(path).rsplit('_', 1)[0]}",
             dataset=name,
@@ -72,7 +72,7 @@ def _mask(source: LabelSource | None, find: Any, about: Mapping[str, str], confi
         return Mask(
             annotation="mask",
             path=path,
-            drawn_on=find(FilePattern(suffix=drawn_on)) or f"(no {drawn_on} image)" if drawn_on else "",
+            drawn_on=find(FilePattern(suffix=drawn_on), sequence=True) or f"(no {drawn_on} image)" if drawn_on else "",
             values=source.values,
             ignore_values=source.ignore_values,
             ignore_path=find(source.ignore_mask) if source.ignore_mask else "",
@@ -97,11 +97,11 @@ class _Files:
         groups = self._folder(pattern.folder)
         return [path for paths in groups.values() for path in paths if self._fits(path, pattern)]
 
-    def companion(self, reference: str, pattern: FilePattern) -> tuple[str, str]:
+    def companion(self, reference: str, pattern: FilePattern, sequence: bool) -> tuple[str, str]:
         """The file of `pattern` that goes with a reference image: same participant and session, no entity that both
-        have but differ in, as many in common as possible. Returns its path, or "" and what the problem is, if any."""
+        have but differ in (unless it is another `sequence`), as many in common as possible. Returns its path, or ""
+        and what the problem is, if any."""
         own = self.entities[reference]
-        sequence = not isinstance(pattern, LabelSource) and not pattern.folder
         scored = []
         for path in self._folder(pattern.folder).get((own["sub"], own.get("ses", "")), []):
             theirs = self.entities[path]
@@ -142,8 +142,8 @@ def _image_files(root: Path) -> list[str]:
 
 
 def _entities(path: str) -> Entities:
-    parts = (part.split("-", 1) for part in _stem(path).split("_") if "-" in part)
-    return {key: value for key, value in parts}
+    parts = (part.partition("-") for part in _stem(path).split("_"))
+    return {key: value for key, dash, value in parts if dash}
 
 
 def _stem(path: str) -> str:
@@ -171,8 +171,9 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
             raise ConfigError(f"config: datasets.{name}.manifest: {dataset.manifest.name} has no column {needed!r}")
     scans: dict[str, Scan] = {}
     labels_seen: dict[str, str] = {}
-    for row in table.to_dict("records"):
-        participant, session, run = (_bids_label(str(row.get(key, ""))) for key in ("participant", "session", "run"))
+    rows: list[dict[str, str]] = table.to_dict("records")  # type: ignore[assignment]
+    for row in rows:
+        participant, session, run = (_bids_label(row.get(key, "")) for key in ("participant", "session", "run"))
         parts = [f"sub-{participant}", f"ses-{session}" * bool(session), f"run-{run}" * bool(run)]
         identity = f"{name}_" + "_".join(part for part in parts if part)
         problems = []
@@ -186,8 +187,8 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
             problems.append("stands twice in the manifest (add a column 'run')")
             identity += f"_line-{len(scans) + 2}"
 
-        def find(key: str, row: Any = row, problems: list[str] = problems) -> str:
-            path = str(row.get(key, ""))
+        def find(key: str, row: Mapping[str, str] = row, problems: list[str] = problems) -> str:
+            path = row.get(key, "")
             if path.startswith("/") or ".." in PurePosixPath(path).parts:
                 problems.append(f"manifest: {key}: {path!r} must lie inside the dataset's root")
                 return ""
@@ -200,8 +201,10 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
             if source and source.ignore_mask:
                 columns[id(source.ignore_mask)] = f"ignore_{label}"
 
-            def by_column(pattern: FilePattern, columns: dict[int, str] = columns, find: Any = find) -> str:
-                return str(find(columns.get(id(pattern), pattern.suffix)))
+            def by_column(
+                pattern: FilePattern, sequence: bool = False, columns: dict[int, str] = columns, find: Any = find
+            ) -> str:
+                return str(find(pattern.suffix if sequence else columns[id(pattern)]))
 
             masks[label] = _mask(source, by_column, row, config)
         scans[identity] = Scan(

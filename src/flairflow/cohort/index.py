@@ -35,6 +35,9 @@ def index(config: Config, threads: int) -> None:
         log.info("%s: %d %s images", name, len(found), config.reference)
         if not found:
             log.warning("%s: no %s image found under %s", name, config.reference, dataset.root)
+        for label in dataset.labels:
+            count = sum(scan.masks[label].annotation == "mask" for scan in found)
+            log.log(logging.INFO if count or not found else logging.WARNING, "%s: %d %s masks", name, count, label)
         scans += found
     roots = {name: dataset.root for name, dataset in config.datasets.items()}
     scans = check_scans(scans, roots, results.file_checks, threads)

@@ -29,8 +29,8 @@ def assign_splits(
     for person, (split, where) in fixed.items():
         if given.get(person, split) != split:
             raise ConfigError(
-                f"config: {where}: {person} is to be {split}, but was given {given[person]} in an earlier run and models may "
-                "have seen it so; start a new results folder, or keep the split"
+                f"config: {where}: {person} is to be {split}, but was given {given[person]} in an earlier run and "
+                "models may have seen it so; start a new results folder, or keep the split"
             )
         given[person] = split
     strata: dict[str, set[str]] = defaultdict(set)

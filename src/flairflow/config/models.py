@@ -226,7 +226,7 @@ class Config(Settings):
             for name, dataset in self.datasets.items():
                 if dataset.brain_mask is None and dataset.manifest is None:
                     raise ValueError(
-                        f"datasets.{name}.brain_mask: preprocessing.brain_mask is 'provided', so say how its brain masks are found"
+                        f"datasets.{name}.brain_mask: preprocessing.brain_mask is 'provided', so say how they are found"
                     )
         return self
 

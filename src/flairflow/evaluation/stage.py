@@ -31,7 +31,7 @@ def evaluate_scan(scan: Scan, registered: Row, segmented: Row, config: Config, r
 def evaluate_threshold(
     scan: Scan, registered: Row, prepared: Row, thresholds: Mapping[str, float], config: Config, results: Results
 ) -> Outcome:
-    """Score the single-threshold rule on one scan: z-scores brought to the native grid, cut at the label's threshold."""
+    """Score the threshold rule on one scan: z-scores brought to the native grid, cut at the label's threshold."""
     ready = read_prepared(scan, prepared, results)
     # Outside the brain nothing is a lesion: a z-score no threshold is below.
     scores = np.where(ready.brain, ready.images[0], -10.0)
@@ -41,7 +41,7 @@ def evaluate_threshold(
 
 
 def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results: Results) -> pd.DataFrame:
-    """For every label the best threshold over the training scans in which it is annotated: label, threshold, dice, scans.
+    """For every label the best threshold over the training scans where it is annotated: label, threshold, Dice, scans.
 
     scans : training scans with their rows of the ledger of `preprocess`.
     """

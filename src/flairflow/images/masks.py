@@ -25,7 +25,7 @@ def decode(bits: Array, label: str, labels: Sequence[str]) -> Array:
 
 
 def resolve(bits: Array, labels: Sequence[str], precedence: Sequence[str]) -> Array:
-    """Bits -> class numbers (uint8): 0 background, i + 1 for the i-th label; the first of `precedence` wins overlaps."""
+    """Bits -> class numbers (uint8): 0 background, i + 1 the i-th label; the first of `precedence` wins overlaps."""
     classes = np.zeros(bits.shape, np.uint8)
     for label in reversed(precedence):
         classes[decode(bits, label, labels)] = labels.index(label) + 1

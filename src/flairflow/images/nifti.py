@@ -8,6 +8,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 
 from flairflow.errors import ScanError
 from flairflow.files import atomic
@@ -87,7 +88,7 @@ def _load(path: Path) -> tuple[Any, Array]:
         data = np.asanyarray(image.dataobj)
     except ScanError:
         raise
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
         message = " ".join(str(error).replace(str(path), path.name).split())
         raise ScanError(f"{path.name}: cannot be read, damaged or truncated ({message[:200]})") from error
     if data.dtype.names or np.iscomplexobj(data):

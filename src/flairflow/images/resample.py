@@ -12,9 +12,9 @@ from flairflow.images.grid import Array, Grid, Image
 def resample(image: Image, target: Grid, to_source: Array | None = None, order: int = 1, cval: float = 0.0) -> Image:
     """Resample onto `target` by linear interpolation (`order` 1) or nearest neighbour (0).
 
-    to_source : 4x4 matrix from world points (RAS mm) of the target to world points of the image; default: the same space.
-    Axes that get coarser are smoothed first (Gaussian, sd = sqrt(ratio^2 - 1) / 2.355 source voxels: the resolution that is
-    lost, full width at half maximum). Outside the image the value is `cval`.
+    to_source : 4x4 matrix from world points (RAS mm) of the target to those of the image; default: the same space.
+    Axes that get coarser are smoothed first (Gaussian, sd = sqrt(ratio^2 - 1) / 2.355 source voxels: the resolution
+    that is lost, full width at half maximum). Outside the image the value is `cval`.
     """
     world = np.eye(4) if to_source is None else to_source
     voxels = np.linalg.inv(image.affine) @ world @ target.affine

@@ -1,4 +1,4 @@
-"""Segmentation of one prepared scan: the ensemble's probabilities, brought back to the native grid and decided there."""
+"""Segmentation of one prepared scan: the ensemble's probabilities, brought to the native grid and decided there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From native images to network input: bias correction, isotropic voxels, brain only, cropped, statistics of the brain."""
+"""From native images to network input: bias correction, isotropic voxels, brain only, cropped, z-scored."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from flairflow.registration.transforms import read_transform
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 
-# Images are stored as int16 in thousandths of the brain's standard deviation: half the bytes of float32, no contrast lost.
+# Images are stored as int16 in thousandths of the brain's standard deviation: half of float32, no contrast lost.
 INTENSITY_STEP = 1e-3
 
 
@@ -68,7 +68,7 @@ def write_prepared(scan: Scan, prepared: Prepared, registered: Row, config: Conf
             write_image(files[role], Image(prepare_masks(native, len(config.labels), prepared), affine))
     files["sidecar"] = output("desc-prepared.json")
     sidecar = {
-        "Description": "Intensities are z-scores over the brain; world coordinates are those of the native reference image",
+        "Description": "Intensities are z-scores over the brain; world coordinates are those of the native scan",
         "NativeShape": list(prepared.native.shape),
         "NativeAffine": prepared.native.affine.tolist(),
         "Annotated": list(scan.annotated),

@@ -44,8 +44,8 @@ def find_pose(
 ) -> Array:
     """The pose of highest similarity, 4x4 from RAS points of the fixed image to those of the moving one.
 
-    starts  : poses to begin with; all are scored. They are dealt by size into SIZES groups (one, if all are of one size),
-              and the `climbs` best of each group are optimised: the best starts alone may all be of one wrong size.
+    starts  : poses to begin with; all are scored. With `scaling` they are dealt by size into SIZES groups, and the
+              `climbs` best of each are optimised: the best of all may be of one wrong size.
     scaling : whether one scale for all axes is optimised too (template), or the pose is rigid.
     """
     few = fixed.thinned(1500)

@@ -35,8 +35,8 @@ TEMPLATE = "MNI152"
 # Correlation in the brain with the template: two blobs of a head's size reach the first, good scans the second.
 CHANCE, GOOD = 0.3, 0.8
 
-# Heads are smaller than this template, a small, atrophied brain by up to a quarter. A search that starts at its size alone
-# takes the scalp for the brain's surface where the space between them is wide.
+# Heads are smaller than this template, a small, atrophied brain by up to a quarter. A search that starts at its size
+# alone takes the scalp for the brain's surface where the space between them is wide.
 SCALES = (0.78, 1.1)
 
 # Percentile of a head's intensities at which they are cut: a scalp brighter than the brain outweighs it.

@@ -26,6 +26,7 @@ def write_mosaic(
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
 
     known = known or {}
     grid, layers = image.grid, {**{f"p{k}": v for k, v in predicted.items()}, **{f"k{k}": v for k, v in known.items()}}
@@ -49,10 +50,9 @@ def write_mosaic(
                 for label in known:
                     _outline(axis, turned[f"k{label}"][rows, columns, number], "white", "dotted")
         axes[0][column].set_title(f"slice {number + 1} ({thickness:.1f} mm)", color="0.7", fontsize=7)
-    names = [(label, colour, "solid") for label, colour in zip(predicted, COLOURS, strict=False)]
-    handles = [pyplot.Line2D([], [], color=colour, linestyle=style, label=name) for name, colour, style in names]
+    handles = [Line2D([], [], color=colour, label=label) for label, colour in zip(predicted, COLOURS, strict=False)]
     if known:
-        handles.append(pyplot.Line2D([], [], color="white", linestyle="dotted", label="known masks"))
+        handles.append(Line2D([], [], color="white", linestyle="dotted", label="known masks"))
     figure.legend(
         handles=handles, loc="lower center", ncols=len(handles), frameon=False, labelcolor="white", fontsize=9
     )

@@ -106,7 +106,7 @@ def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, resul
     first = _spread(tested, max(wanted - wanted // 3, wanted - len(others)))
     chosen = [*first, *_spread(others, wanted - len(first))]
     registered = _ledger("register", results)
-    shown = []
+    shown: list[dict[str, Any]] = []
     for scan in chosen:
         path = folder / f"{scan.scan}.png"
         try:
@@ -156,4 +156,4 @@ def _pairs(table: pd.DataFrame, about: str) -> list[tuple[str, str]]:
 
 
 def _number(value: Any, digits: int = 2) -> str:
-    return "–" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"
+    return "n/a" if value is None or pd.isna(value) else f"{float(value):.{digits}f}"

@@ -1,4 +1,4 @@
-"""The record from which a killed job resumes: one line per finished scan, appended and synced, never a rule's output."""
+"""The record from which a killed job resumes: a line per finished scan, appended and synced, never a rule's output."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""A tiny synthetic cohort and the workflow run over it, shared by the browser and the end-to-end tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flairflow.paths import Results
+
+CONFIG: dict[str, Any] = {
+    "labels": ["WMH", "ISL"],
+    "datasets": {
+        "both": {
+            "root": "demo/both",
+            "labels": {
+                "WMH": {"folder": "derivatives/manual", "entities": {"label": "WMH"}},
+                "ISL": {"folder": "derivatives/manual", "entities": {"label": "ISL"}},
+            },
+        },
+        "islonly": {
+            "root": "demo/islonly",
+            "labels": {"ISL": {"folder": "derivatives/manual", "entities": {"label": "ISL"}, "drawn_on": "dwi"}},
+        },
+        "archive": {"root": "demo/archive"},
+    },
+    "index": {"splits": {"train": 0.5, "validation": 0.25, "test": 0.25}},
+    "registration": {"template_resolution": 4.0},
+    "preprocessing": {"spacing": 4.0},
+    "training": {
+        "network": {"filters": [4, 8, 16], "deep_supervision": 1},
+        "patch": 24,
+        "updates": 6,
+        "validate_every": 3,
+    },
+    "segmentation": {"probabilities": True},
+    "report": {"mosaics": 3},
+    "simulation": {
+        "root": "demo",
+        "datasets": {
+            "both": {"participants": 4, "labels": ["WMH", "ISL"], "voxel_size": [4, 4, 4]},
+            "islonly": {"participants": 4, "labels": ["ISL"], "drawn_on": {"ISL": "dwi"}, "voxel_size": [3, 3, 6]},
+            "archive": {"participants": 2, "second_session": 0.5, "voxel_size": [4, 4, 4]},
+        },
+    },
+}
+
+
+class Run:
+    """A working folder with a configuration, and snakemake in it."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.folder, self.repository = folder, repository
+        self.results = Results(folder / "results")
+
+    def configure(self, **changes: Any) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | changes))
+
+    def snakemake(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "Snakefile")]
+        command += ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]
+        command += ["--profile", str(self.repository / "profiles" / "local"), "--cores", "2", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str) -> Counter[str]:
+        """Jobs that a run would do, by rule."""
+        text = self.snakemake("-n", "-q", "rules", *arguments)
+        table = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
+        return Counter({rule: int(count) for rule, count in table if rule not in ("total", "all")})
+
+    def processed(self) -> Counter[str]:
+        """How often each scan was processed by each stage, from the append-only states."""
+        counts: Counter[str] = Counter()
+        for path in sorted((self.results.root / "state").rglob("*.jsonl")):
+            if path != self.results.file_checks:
+                stage = path.relative_to(self.results.root / "state").parent.as_posix()
+                counts.update(f"{stage} {json.loads(line)['scan']}" for line in path.read_text().splitlines())
+        return counts

@@ -1,0 +1,211 @@
+"""A tiny cohort through everything: with a damaged scan, a second run, new participants, changed settings, a kill."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from chain import CONFIG, Run
+from flairflow.shards.ledger import read_ledger
+from flairflow.tables import read_table
+
+
+def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:
+    cohort = read_table(chain.results.cohort)
+    excluded = cohort[cohort["status"] == "excluded"]
+    assert list(excluded["scan"]) == ["archive_sub-002_ses-1"]
+    assert "truncated" in excluded["reason"].iloc[0]
+    assert "sub-002_ses-1_FLAIR.nii.gz" in excluded["reason"].iloc[0]
+    volumes = read_table(chain.results.table("volumes"))
+    assert set(volumes["scan"]) == set(cohort["scan"]) - set(excluded["scan"])
+    assert volumes["volume_ml"].notna().all()
+
+
+def test_masks_lie_on_the_native_grid_and_give_the_volumes_of_the_table(chain: Run) -> None:
+    volumes = read_table(chain.results.table("volumes"))
+    root = chain.results.root / "derivatives" / "flairflow"
+    for dataset in ("both", "islonly", "archive"):
+        assert json.loads((root / dataset / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+    for _, row in volumes.iterrows():
+        session = (
+            [f"ses-{row['session']}"] if isinstance(row["session"], str) or row["session"] == row["session"] else []
+        )
+        parts = [f"sub-{row['participant']:03d}", *[s.replace(".0", "") for s in session]]
+        stem = "_".join(parts)
+        flair: Any = nib.load(chain.folder / "demo" / row["dataset"] / Path(*parts) / "anat" / f"{stem}_FLAIR.nii.gz")
+        folder = root / row["dataset"] / Path(*parts) / "anat"
+        mask: Any = nib.load(folder / f"{stem}_label-{row['label']}_mask.nii.gz")
+        segmentation: Any = nib.load(folder / f"{stem}_dseg.nii.gz")
+        probability: Any = nib.load(folder / f"{stem}_label-{row['label']}_probseg.nii.gz")
+        assert mask.shape == flair.shape == segmentation.shape == probability.shape
+        assert np.allclose(mask.affine, flair.affine, atol=1e-4)
+        number = ["WMH", "ISL"].index(row["label"]) + 1
+        assert np.array_equal(mask.get_fdata() > 0, segmentation.get_fdata() == number)
+        ml = mask.get_fdata().sum() * abs(np.linalg.det(flair.affine[:3, :3])) / 1000
+        assert row["volume_ml"] == pytest.approx(ml, rel=1e-4, abs=1e-4)
+        assert probability.get_fdata().min() >= 0 and probability.get_fdata().max() <= 1
+        sidecar = json.loads((folder / f"{stem}_label-{row['label']}_mask.json").read_text())
+        assert {"Model", "ModelHash", "SoftwareVersion"} <= set(sidecar)
+        assert (folder / f"{stem}_dseg.tsv").read_text() == "index\tname\n1\tWMH\n2\tISL\n"
+
+
+def test_tables_have_dictionaries_and_results_no_absolute_paths(chain: Run) -> None:
+    for name in ("volumes", "metrics", "threshold"):
+        path = chain.results.table(name)
+        assert set(read_table(path).columns) == set(json.loads(path.with_suffix(".json").read_text()))
+    cohort = chain.results.cohort
+    assert set(read_table(cohort).columns) == set(json.loads(cohort.with_suffix(".json").read_text()))
+    for path in chain.results.root.rglob("*"):
+        if path.suffix in (".tsv", ".json", ".jsonl", ".html") and path != chain.results.config:
+            assert str(chain.folder) not in path.read_text(), path
+
+
+def test_known_masks_are_scored_and_unknown_ones_are_not(chain: Run) -> None:
+    metrics = read_table(chain.results.table("metrics"))
+    assert set(metrics["ensemble"]) == {"multiclass", "marginal", "threshold"}
+    assert set(metrics.loc[metrics["dataset"] == "islonly", "label"]) == {"ISL"}
+    assert set(metrics.loc[metrics["dataset"] == "both", "label"]) == {"WMH", "ISL"}
+    assert "archive" not in set(metrics["dataset"])
+
+
+def test_a_mask_drawn_on_another_sequence_is_carried_to_its_place(chain: Run) -> None:
+    """Against the simulation's truth on the FLAIR grid, which the workflow never reads."""
+    rows = [
+        row
+        for path in (chain.results.root / "ledgers/register").glob("islonly-*")
+        for row in read_ledger(path).values()
+    ]
+    scores = []
+    for row in rows:
+        carried = np.asarray(nib.load(chain.results.root / row.files["bits"]).dataobj) > 0  # type: ignore[attr-defined]
+        participant = row.scan.split("_")[1]
+        truth_path = chain.folder / f"demo/truth/islonly/{participant}/anat/{participant}_label-ISL_mask.nii.gz"
+        truth = np.asarray(nib.load(truth_path).dataobj) > 0  # type: ignore[attr-defined]
+        if truth.sum() > 30:
+            scores.append(2 * (carried & truth).sum() / (carried.sum() + truth.sum()))
+    assert scores and min(scores) > 0.5
+
+
+def test_the_report_links_its_mosaics_and_says_what_was_left_out(chain: Run) -> None:
+    page = chain.results.report.read_text()
+    images = re.findall(r'<img src="([^"]+)"', page)
+    assert len(images) == 3
+    assert all((chain.results.report.parent / image).stat().st_size > 10_000 for image in images)
+    assert "archive_sub-002_ses-1" in page and "truncated" in page
+    assert "10 scans" in chain.results.summary.read_text() or "11 scans" in chain.results.summary.read_text()
+
+
+def test_snakemakes_own_report_works(chain: Run) -> None:
+    chain.snakemake("--report", "own-report.html")
+    assert (chain.folder / "own-report.html").stat().st_size > 100_000
+
+
+def test_a_second_run_does_nothing(chain: Run) -> None:
+    before = chain.processed()
+    assert max(before.values()) == 1
+    assert "Nothing to be done" in chain.snakemake()
+    assert chain.processed() == before
+
+
+def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
+    before = chain.processed()
+    output = chain.snakemake("-R", "index")
+    assert "rule register" not in output and "rule train_model" not in output
+    assert chain.processed() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"report": {"mosaics": 2}}, {"report"}),
+        (
+            {"training": CONFIG["training"] | {"updates": 9}},
+            {"train_model", "segment", "volumes", "evaluate", "metrics", "report"},
+        ),
+        ({"segmentation": {"probabilities": False}}, {"segment", "volumes", "evaluate", "metrics", "report"}),
+        ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
+    ],
+)
+def test_a_changed_setting_redoes_its_stage_and_what_follows(chain: Run, changes: Any, expected: set[str]) -> None:
+    chain.configure(**changes)
+    try:
+        assert set(chain.planned()) == expected
+    finally:
+        chain.configure()
+
+
+def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) -> None:
+    before = chain.processed()
+    models = {path: path.stat().st_mtime_ns for path in (chain.results.root / "models").rglob("*.safetensors")}
+    simulation = json.loads(json.dumps(CONFIG["simulation"]))
+    simulation["datasets"]["archive"]["participants"] = 4
+    chain.configure(simulation=simulation)
+    chain.snakemake()
+    new = chain.processed() - before
+    assert {name.split("_")[1] for name in new} == {"sub-003", "sub-004"}
+    assert {name.split()[1].split("_")[0] for name in new} == {"archive"}
+    assert {path: path.stat().st_mtime_ns for path in models} == models
+    assert "Nothing to be done" in chain.snakemake()
+
+
+def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None:
+    shard = max((chain.results.root / "state/shards").glob("archive-*"), key=lambda path: path.stat().st_size).stem
+    state = chain.results.state("register", shard)
+    state.unlink()
+    command = [sys.executable, "-m", "flairflow.cli", "register", "--config", "results/config.json", "--shard", shard]
+    process = subprocess.Popen(command, cwd=chain.folder, stderr=subprocess.DEVNULL)
+    while not (state.exists() and state.read_bytes().endswith(b"\n")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
+    assert 1 <= len(finished) < len(read_ledger(chain.results.ledger("register", shard)))
+    subprocess.run(command, cwd=chain.folder, check=True, capture_output=True)
+    scans = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
+    assert sorted(scans) == sorted(read_ledger(chain.results.ledger("register", shard)))
+    assert not list(chain.results.root.rglob(".*.nii*"))
+
+
+def test_given_models_segment_an_archive_without_training_data(chain: Run, tmp_path: Path, repository: Path) -> None:
+    other = Run(tmp_path, repository)
+    config = {
+        "labels": ["WMH", "ISL"],
+        "datasets": {"archive": {"root": str(chain.folder / "demo" / "archive")}},
+        "models": {"given": [str(chain.results.model("marginal", "all", 0))]},
+        "registration": CONFIG["registration"],
+        "preprocessing": CONFIG["preprocessing"],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "train_model" not in other.snakemake()
+    ours, theirs = (
+        read_table(results.table("volumes")).set_index(["scan", "label"]) for results in (other.results, chain.results)
+    )
+    both = pd.concat([ours["volume_ml"], theirs["volume_ml"]], axis=1, join="inner")
+    assert len(both) == len(ours) > 0
+    assert np.allclose(both.iloc[:, 0], both.iloc[:, 1])
+
+
+def test_the_command_line_gives_the_masks_of_the_workflow(chain: Run, tmp_path: Path) -> None:
+    flair = chain.folder / "demo/archive/sub-001/ses-1/anat/sub-001_ses-1_FLAIR.nii.gz"
+    broken = tmp_path / "broken_FLAIR.nii.gz"
+    broken.write_bytes(flair.read_bytes()[:3000])
+    command = [sys.executable, "-m", "flairflow.cli", "segment", str(broken), str(flair), "--out", str(tmp_path)]
+    command += ["--model", str(chain.results.model("marginal", "all", 0))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "broken_FLAIR.nii.gz: cannot be read, damaged or truncated" in done.stderr
+    mask: Any = nib.load(tmp_path / "sub-001_ses-1_dseg.nii.gz")
+    assert mask.shape == nib.load(flair).shape  # type: ignore[attr-defined]
