@@ -48,13 +48,13 @@ def find_pose(
               `climbs` best of each are optimised: the best of all may be of one wrong size.
     scaling : whether one scale for all axes is optimised too (template), or the pose is rigid.
     """
-    few = fixed.thinned(1500)
+    few, more = fixed.thinned(1500), fixed.thinned(5000)
     by_size = sorted(starts, key=lambda start: float(np.linalg.det(start[:3, :3])))
     groups = np.array_split(np.arange(len(starts)), SIZES if scaling else 1)
     climbed = []
     for group in groups:
         scored = sorted((by_size[index] for index in group), key=lambda start: -compare(moving, few, start, similarity))
-        climbed += [climb(moving, fixed, start, similarity, scaling) for start in scored[:climbs]]
+        climbed += [climb(moving, more, start, similarity, scaling) for start in scored[:climbs]]
     return max(climbed, key=lambda pose: compare(moving, fixed, pose, similarity))
 
 
