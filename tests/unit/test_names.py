@@ -1,0 +1,51 @@
+"""Labels and strategies are data: no module knows one by name but those that are about it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flairflow.config.models import Config
+from flairflow.training import strategies
+
+ABOUT_LABELS = ("simulation/", "config/simulation.py")
+
+
+def modules(repository: Path) -> list[Path]:
+    source = repository / "src" / "flairflow"
+    return [
+        *source.rglob("*.py"),
+        *source.rglob("*.html"),
+        repository / "Snakefile",
+        *(repository / "rules").glob("*.smk"),
+    ]
+
+
+def test_no_label_is_known_by_name(repository: Path) -> None:
+    for path in modules(repository):
+        if not any(about in path.as_posix() for about in ABOUT_LABELS):
+            assert not re.search(r"\b(WMH|ISL)\b", path.read_text()), path
+
+
+def test_no_strategy_is_known_by_name_but_as_a_default(repository: Path) -> None:
+    defaults = Config.model_fields["strategies"].default
+    assert set(defaults) <= set(strategies.names())
+    quoted = re.compile("|".join(f"[\"']{name}[\"']" for name in strategies.names()))
+    for path in modules(repository):
+        if path.parent.name != "strategies":
+            allowed = 1 if path.name == "models.py" else 0
+            lines = [line for line in path.read_text().splitlines() if quoted.search(line)]
+            assert len(lines) <= allowed, (path, lines)
+
+
+def test_no_path_of_a_machine_stands_in_the_tree(repository: Path) -> None:
+    for path in [*modules(repository), *(repository / "tests").rglob("*.py"), repository / "README.md"]:
+        assert not re.search(r"(^|[^A-Za-z0-9_.-])/(work|farm|home|root)/", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("name", strategies.names())
+def test_every_strategy_is_a_small_file(repository: Path, name: str) -> None:
+    path = repository / "src/flairflow/training/strategies" / f"{name}.py"
+    assert len(path.read_text().splitlines()) < 150

@@ -1,0 +1,75 @@
+"""Counts, scores and overlays of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+
+from flairflow.cohort.scan import Mask, Scan
+from flairflow.images.grid import Grid, Image
+from flairflow.report.mosaics import _radiological, write_mosaic
+from flairflow.report.page import cohort_counts
+from flairflow.report.summary import scores_by_ensemble
+
+
+def test_missing_none_and_mask_are_counted_apart() -> None:
+    def scan(number: int, mask: Mask, split: str = "train", reason: str = "") -> Scan:
+        return Scan(f"d_sub-{number}", "d", str(number), "", "p", {}, {"A": mask}, split=split, reason=reason)
+
+    scans = [
+        scan(1, Mask("mask", "m")),
+        scan(2, Mask("none"), "test"),
+        scan(3, Mask("missing"), "archive"),
+        scan(4, Mask("mask", "m"), "", "damaged"),
+    ]
+    (row,) = cohort_counts(scans, ["A"])
+    assert row["annotated"]["A"] == {"mask": 1, "none": 1, "missing": 1}
+    assert (row["found"], row["included"], row["train"], row["test"], row["archive"]) == (4, 3, 1, 1, 1)
+
+
+def test_scores_keep_lesion_free_scans_out_of_the_dice() -> None:
+    nothing = float("nan")
+    rows = [("A", "m", 0.5, -1.0, nothing), ("A", "m", 0.7, 3.0, nothing), ("A", "m", nothing, 0.4, 0.4)]
+    rows.append(("A", "m", nothing, 0.0, 0.0))
+    metrics = pd.DataFrame(rows, columns=["label", "ensemble", "dice", "volume_error_ml", "false_ml"])
+    (row,) = scores_by_ensemble(metrics).to_dict("records")
+    assert row["dice"] == pytest.approx(0.6)
+    assert row["volume_error_ml"] == pytest.approx(2.0)
+    assert (row["bearing"], row["free"], row["false_scans"]) == (2, 2, 1)
+    assert row["false_ml"] == pytest.approx(0.2)
+
+
+def test_no_scores_make_an_empty_table() -> None:
+    empty = pd.DataFrame(columns=["label", "ensemble", "dice", "volume_error_ml", "false_ml"])
+    assert len(scores_by_ensemble(empty)) == 0
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "ASR", "SPL"])
+def test_slices_are_shown_with_the_patients_right_on_the_left_and_the_front_up(axes: str) -> None:
+    ras = np.zeros((6, 8, 5), np.float32)
+    ras[-1, -1, -1] = 1  # right, front, top
+    turn = nib.orientations.axcodes2ornt(axes)
+    there = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), turn)
+    data = nib.orientations.apply_orientation(ras, there)
+    affine = nib.orientations.inv_ornt_aff(there, ras.shape)
+    x, y, z = data.shape
+    shown = _radiological(data, Grid((x, y, z), affine))
+    assert shown.shape == (8, 6, 5)
+    assert shown[0, 0, -1] == 1
+
+
+def test_a_mosaic_shows_predicted_and_known_lesions(tmp_path: Path) -> None:
+    points = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in (40, 48, 30)], indexing="ij"), -1)
+    brain = np.linalg.norm(points, axis=-1) < 0.9
+    lesion = np.linalg.norm(points - [0.3, 0.2, 0.0], axis=-1) < 0.2
+    flair = Image(np.where(brain, 100 + 80 * lesion, 5).astype(np.float32), np.diag([4.0, 4.0, 5.0, 1.0]))
+    write_mosaic(tmp_path / "with.png", flair, brain, {"A": lesion}, {"A": lesion})
+    write_mosaic(tmp_path / "without.png", flair, brain, {"A": np.zeros_like(lesion)})
+    shown, plain = (image.imread(tmp_path / f"{name}.png")[..., :3] for name in ("with", "without"))
+    orange = (np.abs(shown - np.array([0.902, 0.624, 0.0])).max(axis=-1) < 0.15).sum()
+    assert orange > 1.5 * (np.abs(plain - np.array([0.902, 0.624, 0.0])).max(axis=-1) < 0.15).sum()
