@@ -8,7 +8,7 @@ from argparse import Namespace
 from flairflow import stages
 from flairflow.cohort.scan import Scan
 from flairflow.config import Config, read_config
-from flairflow.errors import ScanError
+from flairflow.errors import ConfigError, ScanError
 from flairflow.paths import SOFTWARE, THRESHOLD, Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.shards.run import Outcome, run_shard
@@ -85,7 +85,7 @@ def segment_shard(options: Namespace) -> None:
     settings = stages.settings_hash(config, "segment")
     prepared = read_ledger(results.ledger("preprocess", options.shard))
     for dataset in {scan.dataset for scan in scans}:
-        write_dataset_description(results.masks(name, config.segmenter) / dataset, f"{dataset}: lesion masks ({name})")
+        write_dataset_description(results.masks(name) / dataset, f"{dataset}: lesion masks ({name})")
     run_shard(
         f"segment/{name}",
         options.shard,
@@ -99,8 +99,13 @@ def segment_shard(options: Namespace) -> None:
 
 def segment(options: Namespace) -> None:
     from flairflow.inference.ensemble import Ensemble
-    from flairflow.inference.single import segment_image
+    from flairflow.inference.single import output_stem, segment_image
 
+    names = [output_stem(path) for path in options.images]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"--out: several images would be written as {', '.join(twice)}; run them into different folders"
+        )
     ensemble = Ensemble(options.model)
     failed = 0
     for path in options.images:

@@ -26,9 +26,24 @@ def load(values: dict[str, Any]) -> Config:
         for name in config.strategies:
             if name not in known:
                 raise ConfigError(f"config: strategies: {name!r} is none of {', '.join(known)}")
+            if not config.models:
+                _check_fed(name, config)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
     return config
+
+
+def _check_fed(name: str, config: Config) -> None:
+    """Before hours of registration: does any dataset have the masks that the strategy learns from?"""
+    strategy = strategies.strategy(name)
+    for classes in strategy.parts(config.labels).values():
+        task = strategies.Task(config.labels, config.precedence, classes)
+        sources = [tuple(dataset.labels) for dataset in config.datasets.values() if dataset.use == "all"]
+        if not any(strategy.learns_from(labels, task) for labels in sources):
+            raise ConfigError(
+                f"config: strategies: {name} learns from masks that no dataset has (see docs/strategies.md); "
+                f"leave it out of 'strategies', or add a dataset with {', '.join(classes)}"
+            )
 
 
 def keep_config(config: Config) -> None:
@@ -44,7 +59,7 @@ def version(config: Config, stage: str) -> str:
 
 
 def index_inputs(config: Config) -> list[Path]:
-    """Small files whose change means that a dataset changed: manifests, lists of participants and splits."""
+    """What changes when a dataset does: manifests, split lists, lists of participants, and the roots themselves."""
     files = []
     for dataset in config.datasets.values():
         files += [path for path in (dataset.manifest, dataset.split_list) if path]
@@ -52,8 +67,9 @@ def index_inputs(config: Config) -> list[Path]:
         # A simulated dataset is announced by its record instead, which the rule that makes it declares.
         if config.simulation and dataset.root.is_relative_to(config.simulation.root):
             continue
-        if not dataset.manifest and participants.exists():
-            files.append(participants)
+        if not dataset.manifest:
+            # The folder's own time changes when a participant's folder comes or goes.
+            files += [path for path in (dataset.root, participants) if path.exists()]
     return files
 
 

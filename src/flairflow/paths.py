@@ -79,10 +79,14 @@ class Results:
         """Registered and preprocessed scans: intermediates, a BIDS derivative dataset of their own."""
         return self.root / "prepared"
 
-    def masks(self, ensemble: str, segmenter: str) -> Path:
-        """Delivered masks of the chosen ensemble; those of the others, made to compare, stand beside."""
-        name = SOFTWARE if ensemble == segmenter else f"{SOFTWARE}-{ensemble}"
-        return self.root / "derivatives" / name
+    def masks(self, ensemble: str) -> Path:
+        """The masks of one ensemble."""
+        return self.root / "derivatives" / f"{SOFTWARE}-{ensemble}"
+
+    @property
+    def delivered(self) -> Path:
+        """The masks of the chosen ensemble: a link, so that another choice mixes nothing and costs nothing."""
+        return self.root / "derivatives" / SOFTWARE
 
     # For people
     def table(self, name: str) -> Path:

@@ -52,7 +52,6 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "labels": config.labels,
             "images": config.images,
             "seed": config.seed,
-            "template": config.preprocessing.brain_mask == "template",
         },
     ),
     "preprocess": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import dictionary
 
@@ -35,6 +37,27 @@ def to_tsv(table: pd.DataFrame) -> str:
     """The text of a table: tab-separated, `n/a` for missing, numbers with six significant digits."""
     text: str = table.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.6g", lineterminator="\n")
     return text
+
+
+def read_foreign_table(path: Path) -> pd.DataFrame:
+    """Read a TSV that others wrote, all text, "" for missing: with or without byte-order mark, quotes as they stand,
+    ragged at the end of lines. Raises ConfigError naming the file when it is no table."""
+    try:
+        table = pd.read_csv(
+            path,
+            sep="\t",
+            dtype=str,
+            encoding="utf-8-sig",
+            encoding_errors="replace",
+            na_filter=False,
+            index_col=False,
+            quoting=csv.QUOTE_NONE,
+            on_bad_lines=lambda cells: cells,
+            engine="python",
+        )
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise ConfigError(f"{path}: cannot be read as a tab-separated table ({error})") from None
+    return table.fillna("").replace("n/a", "")
 
 
 def read_table(path: Path, text: bool = False) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,86 @@ def test_two_masks_that_both_fit_are_not_guessed_between(tmp_path: Path, make_im
     assert "more than one file fits" in run(make_config(tmp_path))["ds_sub-1"].reason
 
 
+def test_a_mask_that_names_another_acquisition_is_a_slip_not_a_missing_mask(tmp_path: Path, make_image: Any) -> None:
+    ones = np.ones((8, 9, 10), np.uint8)
+    make_image("ds/sub-1/anat/sub-1_acq-a_FLAIR.nii.gz")
+    make_image("ds/derivatives/manual/sub-1/anat/sub-1_acq-b_label-A_mask.nii.gz", data=ones)
+    dataset = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"absent": "none"}}}}
+    assert "agrees with no FLAIR image" in run(make_config(tmp_path, datasets=dataset))["ds_sub-1_acq-a"].reason
+    # With an image it agrees with, it is that one's; the other image has none.
+    make_image("ds/sub-1/anat/sub-1_acq-b_FLAIR.nii.gz")
+    scans = run(make_config(tmp_path))
+    assert scans["ds_sub-1_acq-b"].masks["A"].annotation == "mask"
+    assert scans["ds_sub-1_acq-a"].masks["A"].annotation == "missing"
+
+
+def test_a_mask_without_the_session_of_its_image_is_a_slip(tmp_path: Path, make_image: Any) -> None:
+    make_image("ds/sub-1/ses-1/anat/sub-1_ses-1_FLAIR.nii.gz")
+    make_image(mask_name("1"), data=np.ones((8, 9, 10), np.uint8))
+    dataset = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"absent": "none"}}}}
+    assert "agrees with no FLAIR image" in run(make_config(tmp_path, datasets=dataset))["ds_sub-1_ses-1"].reason
+
+
+def test_a_mask_drawn_on_another_run_than_the_images_goes_with_its_own(tmp_path: Path, make_image: Any) -> None:
+    make_image("ds/sub-1/anat/sub-1_run-2_FLAIR.nii.gz")
+    for number in (1, 2):
+        make_image(f"ds/sub-1/dwi/sub-1_run-{number}_dwi.nii.gz")
+    ones = np.ones((8, 9, 10), np.uint8)
+    make_image("ds/derivatives/manual/sub-1/dwi/sub-1_run-1_label-A_mask.nii.gz", data=ones)
+    dataset = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"drawn_on": "dwi", "absent": "none"}}}}
+    mask = run(make_config(tmp_path, datasets=dataset))["ds_sub-1_run-2"].masks["A"]
+    assert (mask.annotation, mask.drawn_on) == ("mask", "sub-1/dwi/sub-1_run-1_dwi.nii.gz")
+
+
+def test_values_that_no_mask_holds_are_no_known_absence(tmp_path: Path, make_image: Any) -> None:
+    make_image(flair_name("1"))
+    make_image(flair_name("2"))
+    make_image(mask_name("1"), data=np.full((8, 9, 10), 255, np.uint8))
+    make_image(mask_name("2"), data=np.zeros((8, 9, 10), np.uint8))
+    dataset = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"values": [1]}}}}
+    scans = run(make_config(tmp_path, datasets=dataset))
+    assert "holds 255" in scans["ds_sub-1"].reason
+    assert scans["ds_sub-2"].included
+    make_image(mask_name("2"), data=np.ones((8, 9, 10), np.uint8))
+    assert run(make_config(tmp_path, datasets=dataset))["ds_sub-1"].included
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "participant_id\tage\tstroke\nsub-1\t60\tno\t\nsub-2\t61\tyes\t\n",
+        'participant_id\tage\tstroke\nsub-1\t6"0\tno\nsub-2\t61\tyes\textra\n',
+        "participant_id\tage\tstroke\nsub-1\tM\xfcller\tno\n2\t61\tyes\n",
+    ],
+)
+def test_odd_participants_tables_are_read(tmp_path: Path, make_image: Any, text: str) -> None:
+    for participant in ("1", "2"):
+        make_image(flair_name(participant))
+    (tmp_path / "ds" / "participants.tsv").write_bytes(text.encode("latin-1"))
+    dataset = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"none_where": {"stroke": ["no"]}}}}}
+    scans = run(make_config(tmp_path, datasets=dataset))
+    assert [scan.masks["A"].annotation for scan in scans.values()] == ["none", "missing"]
+
+
+def test_a_participants_table_without_what_is_asked_of_it_is_an_error(tmp_path: Path, make_image: Any) -> None:
+    make_image(flair_name("1"))
+    (tmp_path / "ds" / "participants.tsv").write_text("participant_id\tage\nsub-1\t60\n")
+    dataset = {"ds": {"root": str(tmp_path / "ds"), "labels": {"A": MASKS | {"none_where": {"strok": ["no"]}}}}}
+    with pytest.raises(ConfigError, match="no column strok"):
+        run(make_config(tmp_path, datasets=dataset))
+
+
+def test_a_damaged_file_that_was_mended_is_looked_at_again(tmp_path: Path, make_image: Any) -> None:
+    path = make_image(flair_name("1"))
+    content, stat = path.read_bytes(), path.stat()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not run(make_config(tmp_path))["ds_sub-1"].included
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert run(make_config(tmp_path))["ds_sub-1"].included
+
+
 def test_a_mask_follows_its_run(tmp_path: Path, make_image: Any) -> None:
     for number in (1, 2):
         make_image(f"ds/sub-1/anat/sub-1_run-{number}_FLAIR.nii.gz")
@@ -280,7 +361,7 @@ def test_a_person_of_a_test_dataset_is_tested_everywhere() -> None:
 
 def test_fixed_split_lists_rule(tmp_path: Path) -> None:
     path = tmp_path / "splits.tsv"
-    path.write_text("participant\tsplit\nsub-1\ttest\n2\tvalidation\n")
+    path.write_text("participant\tsplit\nsub-1\ttest\n_2\tvalidation\n")
     datasets = {"ds": Dataset(root=Path("x"), split_list=path)}
     placed = assign_splits([make_scan("1", "a"), make_scan("2", "b")], datasets, SplitSettings(), 0, {})
     assert [scan.split for scan in placed] == ["test", "validation"]

@@ -47,8 +47,24 @@ def test_every_key_is_documented(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "path", "says"),
     [
-        ({"trainin": {}}, "trainin", "no such key"),
-        ({"datasets": {"ds": {"root": "x", "lables": {}}}}, "datasets.ds.lables", "no such key"),
+        ({"trainin": {}}, "trainin", "no such key; here there are preset, results"),
+        (
+            {"datasets": {"ds": {"root": "x", "lables": {}}}},
+            "datasets.ds.lables",
+            "no such key; here there are root, manifest",
+        ),
+        (
+            {"training": {"network": {"filter": [1]}}},
+            "training.network.filter",
+            "here there are filters, deep_supervision",
+        ),
+        ({"models": {"threshold": ["x"]}}, "", "a name that is taken"),
+        ({"labels": ["1"]}, "labels.0", "a letter first"),
+        (
+            {"datasets": {"ds": {"root": "x", "use": "test", "split_list": "l"}}},
+            "datasets.ds",
+            "leave one of the two out",
+        ),
         ({"training": {"patch": 50}}, "training", "multiple of 8"),
         ({"training": {"updates": 150}}, "training", "multiple of validate_every"),
         ({"training": {"precision": "64"}}, "training.precision", "'bf16' or '16'"),

@@ -40,7 +40,29 @@ def check_scans(scans: Iterable[Scan], roots: Mapping[str, Path], kept: Path, th
     """
     scans = list(scans)
     findings = _look(_files(scans), roots, kept, threads)
-    return [_judge(scan, {path: findings[scan.dataset, path] for path, _ in _files_of(scan)}) for scan in scans]
+    judged = [_judge(scan, {path: findings[scan.dataset, path] for path, _ in _files_of(scan)}) for scan in scans]
+    return _without_unused_values(judged, findings)
+
+
+def _without_unused_values(scans: list[Scan], findings: Mapping[tuple[str, str], Finding]) -> list[Scan]:
+    """Exclude scans whose masks hold something while no mask of their dataset holds what means the label: `values` of
+    1 for masks of 0 and 255 would turn every lesion into a known absence."""
+    held: dict[tuple[str, str], set[int]] = {}
+    for scan in scans:
+        for label, mask in scan.masks.items():
+            if mask.path and scan.included:
+                held.setdefault((scan.dataset, label), set()).update(findings[scan.dataset, mask.path].values)
+    for index, scan in enumerate(scans):
+        for label, mask in scan.masks.items():
+            values = held.get((scan.dataset, label), set())
+            if mask.path and mask.values and not values & set(mask.values):
+                others = set(findings[scan.dataset, mask.path].values) - {0} - set(mask.ignore_values)
+                if others:
+                    shown = ", ".join(map(str, sorted(others)[:8]))
+                    scans[index] = scan.excluded(
+                        f"{Path(mask.path).name}: holds {shown}, and no mask of its dataset holds labels.{label}.values"
+                    )
+    return scans
 
 
 def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
@@ -136,7 +158,8 @@ def _finding(path: Path, kind: Kind, earlier: Finding | None) -> Finding:
         size, modified = stat.st_size, stat.st_mtime_ns
     except OSError:
         size, modified = -1, -1
-    if earlier and (earlier.size, earlier.modified) == (size, modified):
+    # A problem may have been a passing one of the file system: it is looked at again.
+    if earlier and not earlier.problem and (earlier.size, earlier.modified) == (size, modified):
         return earlier
     try:
         image = read_image(path) if kind == "image" else read_labels(path)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import pandas as pd
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config.models import Config, Dataset, FilePattern, LabelSource
 from flairflow.errors import ConfigError
-from flairflow.tables import read_table
+from flairflow.tables import read_foreign_table
 
 Entities = dict[str, str]
 TELLING_APART = ("acq", "rec", "run", "dir", "echo", "part", "ce")
@@ -31,16 +33,17 @@ def discover(name: str, dataset: Dataset, config: Config) -> list[Scan]:
 
 def _from_names(name: str, dataset: Dataset, config: Config) -> list[Scan]:
     files = _Files(dataset.root)
-    participants = _participants(dataset.root)
+    participants = _participants(name, dataset)
     scans = []
     for path in files.matching(FilePattern(suffix=config.reference, entities=dataset.select)):
         entities = files.entities[path]
-        participant, session = entities["sub"], entities.get("ses", "")
-        about = participants.get(participant, {})
-        problems: list[str] = []
+        about = participants.get(entities["sub"], {})
+        problems = files.strays(path, config.reference, dataset.labels)
 
-        def find(pattern: FilePattern, sequence: bool = False, path: str = path, problems: list[str] = problems) -> str:
-            found, problem = files.companion(path, pattern, sequence)
+        def find(
+            pattern: FilePattern, beside: str = path, sequence: bool = False, problems: list[str] = problems
+        ) -> str:
+            found, problem = files.companion(beside, pattern, sequence)
             if problem:
                 problems.append(problem)
             return found
@@ -51,9 +54,9 @@ def _from_names(name: str, dataset: Dataset, config: Config) -> list[Scan]:
         scan = Scan(
             scan=f"{name}_{_stem(path).rsplit('_', 1)[0]}",
             dataset=name,
-            participant=participant,
-            session=session,
-            person=_person(name, participant, about, dataset),
+            participant=entities["sub"],
+            session=entities.get("ses", ""),
+            person=_person(name, entities["sub"], about, dataset),
             images=images,
             masks={label: _mask(dataset.labels.get(label), find, about, config) for label in config.labels},
             brain_mask=find(dataset.brain_mask) if dataset.brain_mask else "",
@@ -66,16 +69,18 @@ def _from_names(name: str, dataset: Dataset, config: Config) -> list[Scan]:
 def _mask(source: LabelSource | None, find: Any, about: Mapping[str, str], config: Config) -> Mask:
     if source is None:
         return Mask()
-    path = find(source)
-    drawn_on = source.drawn_on if source.drawn_on != config.reference else None
+    elsewhere = source.drawn_on is not None and source.drawn_on != config.reference
+    # A mask drawn on another sequence has that one's acquisition and run in its name, not the reference image's.
+    path = find(source, sequence=elsewhere)
     if path:
+        drawn_on = FilePattern(suffix=source.drawn_on or "")
         return Mask(
             annotation="mask",
             path=path,
-            drawn_on=find(FilePattern(suffix=drawn_on), sequence=True) or f"(no {drawn_on} image)" if drawn_on else "",
+            drawn_on=(find(drawn_on, path, sequence=True) or f"(no {source.drawn_on} image)") if elsewhere else "",
             values=source.values,
             ignore_values=source.ignore_values,
-            ignore_path=find(source.ignore_mask) if source.ignore_mask else "",
+            ignore_path=find(source.ignore_mask, path) if source.ignore_mask else "",
         )
     none = source.absent == "none" or any(about.get(key) in values for key, values in source.none_where.items())
     return Mask(annotation="none" if none else "missing")
@@ -92,28 +97,56 @@ class _Files:
         self.root = root
         self.entities: dict[str, Entities] = {}
         self._groups: dict[str, dict[tuple[str, str], list[str]]] = {}
+        self._participants: dict[str, dict[str, list[str]]] = {}
 
     def matching(self, pattern: FilePattern) -> list[str]:
         groups = self._folder(pattern.folder)
         return [path for paths in groups.values() for path in paths if self._fits(path, pattern)]
 
     def companion(self, reference: str, pattern: FilePattern, sequence: bool) -> tuple[str, str]:
-        """The file of `pattern` that goes with a reference image: same participant and session, no entity that both
-        have but differ in (unless it is another `sequence`), as many in common as possible. Returns its path, or ""
-        and what the problem is, if any."""
+        """The file of `pattern` that goes with another file: same participant and session, no entity that both have
+        but differ in (unless it is of another `sequence`), as many in common as possible. Returns its path, or "" and
+        what the problem is, if any."""
         own = self.entities[reference]
         scored = []
         for path in self._folder(pattern.folder).get((own["sub"], own.get("ses", "")), []):
-            theirs = self.entities[path]
-            same = [theirs[key] == own[key] for key in TELLING_APART if key in theirs and key in own]
             # Another sequence has acquisitions and runs of its own; a mask of this image does not differ from it.
-            if self._fits(path, pattern) and (sequence or all(same)):
-                scored.append((sum(same), path))
+            if self._fits(path, pattern) and (sequence or self._agree(path, reference)):
+                same = sum(self.entities[path].get(key) == own[key] for key in TELLING_APART if key in own)
+                scored.append((same, path))
         best = sorted(path for score, path in scored if score == max(scored)[0])
-        if len(best) > 1 and not sequence:
+        if len(best) > 1 and (isinstance(pattern, LabelSource) or not sequence):
             names = " and ".join(PurePosixPath(path).name for path in best[:2])
             return "", f"more than one file fits {pattern.suffix}: {names}; narrow it down under 'entities'"
         return (best[-1], "") if best else ("", "")
+
+    def strays(self, reference: str, suffix: str, labels: Mapping[str, LabelSource]) -> list[str]:
+        """Masks of the participant that agree with none of its reference images: a slip in a name must not turn a known
+        mask into an unknown or an empty one. A mask drawn on another sequence must share a session with one."""
+        participant, session = self.entities[reference]["sub"], self.entities[reference].get("ses", "")
+        strays = []
+        for source in labels.values():
+            for path in self._of_participant(source.folder, participant):
+                if not self._fits(path, source):
+                    continue
+                own = self.entities[path].get("ses", "")
+                images = [
+                    image
+                    for image in self._folder("").get((participant, own), [])
+                    if self._fits(image, FilePattern(suffix=suffix))
+                ]
+                agree = images if source.drawn_on not in (None, suffix) else [x for x in images if self._agree(path, x)]
+                if not agree and (own == session or not images):
+                    strays.append(f"{PurePosixPath(path).name}: agrees with no {suffix} image of its session")
+        return strays
+
+    def _of_participant(self, folder: str, participant: str) -> list[str]:
+        self._folder(folder)
+        return self._participants[folder].get(participant, [])
+
+    def _agree(self, path: str, other: str) -> bool:
+        theirs, own = self.entities[path], self.entities[other]
+        return all(theirs[key] == own[key] for key in TELLING_APART if key in theirs and key in own)
 
     def _fits(self, path: str, pattern: FilePattern) -> bool:
         entities = self.entities[path]
@@ -129,6 +162,9 @@ class _Files:
                 self.entities[relative] = _entities(relative)
                 groups[self.entities[relative]["sub"], self.entities[relative].get("ses", "")].append(relative)
             self._groups[folder] = groups
+            self._participants[folder] = defaultdict(list)
+            for (participant, _), paths in groups.items():
+                self._participants[folder][participant] += paths
         return self._groups[folder]
 
 
@@ -150,13 +186,26 @@ def _stem(path: str) -> str:
     return PurePosixPath(path).name.removesuffix(".gz").removesuffix(".nii")
 
 
-def _participants(root: Path) -> dict[str, dict[str, str]]:
-    """participants.tsv by participant label, with or without its `sub-`; empty where there is none."""
-    path = root / "participants.tsv"
-    if not path.is_file():
+def _participants(name: str, dataset: Dataset) -> dict[str, dict[str, str]]:
+    """participants.tsv by participant label, with or without its `sub-`; empty where there is none.
+
+    Raises ConfigError when it cannot be read or lacks a column that the configuration names.
+    """
+    path = dataset.root / "participants.tsv"
+    wanted = {column for source in dataset.labels.values() for column in source.none_where}
+    wanted |= {dataset.person_column} if dataset.person_column else set()
+    if not path.is_file() and not wanted:
         return {}
-    rows: Iterable[dict[str, str]] = read_table(path, text=True).to_dict("records")  # type: ignore[assignment]
-    return {row.get("participant_id", "").removeprefix("sub-"): row for row in rows}
+    table = read_foreign_table(path)
+    if missing := sorted(wanted - set(table.columns)):
+        raise ConfigError(f"config: datasets.{name}: {path} has no column {', '.join(missing)}")
+    if "participant_id" not in table.columns:
+        return {}
+    return {row["participant_id"].removeprefix("sub-"): row for row in _records(table)}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, str]]:
+    return table.to_dict("records")  # type: ignore[return-value]
 
 
 def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
@@ -165,15 +214,14 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
     assert dataset.manifest is not None
     if not dataset.manifest.is_file():
         raise ConfigError(f"config: datasets.{name}.manifest: {dataset.manifest} is not a file")
-    table = read_table(dataset.manifest, text=True)
+    table = read_foreign_table(dataset.manifest)
     for needed in ("participant", config.reference):
         if needed not in table.columns:
             raise ConfigError(f"config: datasets.{name}.manifest: {dataset.manifest.name} has no column {needed!r}")
     scans: dict[str, Scan] = {}
     labels_seen: dict[str, str] = {}
-    rows: list[dict[str, str]] = table.to_dict("records")  # type: ignore[assignment]
-    for row in rows:
-        participant, session, run = (_bids_label(row.get(key, "")) for key in ("participant", "session", "run"))
+    for row in _records(table):
+        participant, session, run = (bids_label(row.get(key, "")) for key in ("participant", "session", "run"))
         parts = [f"sub-{participant}", f"ses-{session}" * bool(session), f"run-{run}" * bool(run)]
         identity = f"{name}_" + "_".join(part for part in parts if part)
         problems = []
@@ -202,9 +250,13 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
                 columns[id(source.ignore_mask)] = f"ignore_{label}"
 
             def by_column(
-                pattern: FilePattern, sequence: bool = False, columns: dict[int, str] = columns, find: Any = find
+                pattern: FilePattern,
+                beside: str = "",
+                sequence: bool = False,
+                columns: dict[int, str] = columns,
+                find: Any = find,
             ) -> str:
-                return str(find(pattern.suffix if sequence else columns[id(pattern)]))
+                return str(find(columns.get(id(pattern), pattern.suffix)))
 
             masks[label] = _mask(source, by_column, row, config)
         scans[identity] = Scan(
@@ -221,6 +273,6 @@ def _from_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]:
     return list(scans.values())
 
 
-def _bids_label(text: str) -> str:
+def bids_label(text: str) -> str:
     """What BIDS allows in a label: letters and digits. `MSS3_ED_166` becomes `MSS3ED166`."""
     return re.sub(r"[^A-Za-z0-9]", "", text.removeprefix("sub-").removeprefix("ses-"))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from flairflow.cohort.discover import bids_label
 from flairflow.cohort.scan import SPLITS, Scan
 from flairflow.config.models import Dataset, SplitSettings
 from flairflow.errors import ConfigError
-from flairflow.tables import read_table
+from flairflow.tables import read_foreign_table
+
+log = logging.getLogger(__name__)
 
 
 def assign_splits(
@@ -50,6 +54,12 @@ def assign_splits(
 def _fixed(scans: Iterable[Scan], datasets: Mapping[str, Dataset]) -> dict[str, tuple[str, str]]:
     lists = {name: _split_list(name, dataset.split_list) for name, dataset in datasets.items() if dataset.split_list}
     fixed: dict[str, tuple[str, str]] = {}
+    scans = list(scans)
+    for name, listed in lists.items():
+        if unknown := sorted(set(listed) - {scan.participant for scan in scans if scan.dataset == name}):
+            log.warning(
+                "%s: %d participants of its split list have no scan: %s", name, len(unknown), ", ".join(unknown[:5])
+            )
     for scan in scans:
         if scan.dataset in lists:
             split = lists[scan.dataset].get(scan.participant)
@@ -68,15 +78,12 @@ def _fixed(scans: Iterable[Scan], datasets: Mapping[str, Dataset]) -> dict[str, 
 
 def _split_list(name: str, path: Path) -> dict[str, str]:
     """Participant label -> split, from a TSV with the columns participant and split."""
-    try:
-        table = read_table(path, text=True)
-    except OSError as error:
-        raise ConfigError(f"config: datasets.{name}.split_list: {error}") from None
+    table = read_foreign_table(path)
     if not {"participant", "split"} <= set(table.columns):
         raise ConfigError(f"config: datasets.{name}.split_list: {path.name} needs the columns participant and split")
     if wrong := set(table["split"]) - set(SPLITS):
         raise ConfigError(f"config: datasets.{name}.split_list: {sorted(wrong)} are none of {', '.join(SPLITS)}")
-    return dict(zip(table["participant"].str.removeprefix("sub-"), table["split"], strict=True))
+    return dict(zip(table["participant"].map(bids_label), table["split"], strict=True))
 
 
 def _strata(scans: Iterable[Scan]) -> dict[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
@@ -60,13 +60,29 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed where an unknown one was given."""
+    model: Any = Config
+    for part in location[:-1]:
+        if part in getattr(model, "model_fields", {}):
+            model = _model_in(model.model_fields[part].annotation)
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The settings model that an annotation holds, such as `Dataset` in `dict[str, Dataset]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
+
+
 def _where(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location) or "(whole config)"
 
 
 def _what(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
-        return "no such key; see config.yaml for those there are"
+        return f"no such key; here there are {', '.join(_keys_beside(fault['loc']))}"
     message = fault["msg"].removeprefix("Value error, ")
     given = fault.get("input")
     return message if isinstance(given, dict) or fault["type"] == "missing" else f"{message} (given: {given!r})"

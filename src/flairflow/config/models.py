@@ -13,8 +13,8 @@ from flairflow.paths import THRESHOLD
 
 
 def _plain_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]+", name):
-        raise ValueError(f"{name!r}: only letters and digits are allowed here (it becomes part of file names)")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", name):
+        raise ValueError(f"{name!r}: only letters and digits, a letter first (it becomes part of file names)")
     return name
 
 
@@ -74,6 +74,8 @@ class Dataset(Settings):
     def _labels_are_used(self) -> Self:
         if self.use == "segment" and self.labels:
             raise ValueError("labels: a dataset with 'use: segment' takes no labels (use 'test' to score it)")
+        if self.use != "all" and self.split_list:
+            raise ValueError(f"split_list: a dataset with 'use: {self.use}' is not split; leave one of the two out")
         return self
 
 
@@ -213,8 +215,8 @@ class Config(Settings):
             known(f"datasets.{name}.labels", dataset.labels, self.labels)
         if self.models:
             for name, folders in self.models.items():
-                if not folders:
-                    raise ValueError(f"models.{name}: names no model folder")
+                if not folders or name == THRESHOLD:
+                    raise ValueError(f"models.{name}: names no model folder, or is a name that is taken ({THRESHOLD})")
         elif not any(dataset.labels and dataset.use == "all" for dataset in self.datasets.values()):
             raise ValueError(
                 "datasets: none has labels and 'use: all', so there is nothing to train on; "

@@ -39,7 +39,11 @@ THRESHOLD_COLUMNS: dict[str, Column] = {
 
 
 def write_volumes(config: Config, results: Results) -> None:
-    """tables/volumes.tsv: ml per scan and label, by the chosen ensemble."""
+    """tables/volumes.tsv: ml per scan and label, by the chosen ensemble, whose masks become the delivered ones."""
+    link = results.delivered
+    if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
+        link.unlink(missing_ok=True)
+        link.symlink_to(results.masks(config.segmenter).name)
     segmented = _rows(f"segment/{config.segmenter}", SPLITS, results)
     registered = _rows("register", SPLITS, results)
     rows = []

@@ -38,9 +38,10 @@ def read_labels(path: Path) -> Image:
     image, data = _load(path)
     if not np.isfinite(data).all():
         raise ScanError(f"{path.name}: mask has voxels that are not finite (NaN or infinity)")
-    if not np.array_equal(data, np.rint(data)):
+    # Masks stored with a scale come back with rounding errors.
+    if not np.allclose(data, np.rint(data), rtol=0, atol=1e-3):
         raise ScanError(f"{path.name}: values are no mask (fractions, between {data.min():g} and {data.max():g})")
-    return Image(data.astype(np.int32), image.affine)
+    return Image(np.rint(data).astype(np.int32), image.affine)
 
 
 def write_image(path: Path, image: Image, like: Path | None = None, slope: float | None = None) -> None:

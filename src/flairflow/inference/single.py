@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from flairflow.config.models import RegistrationSettings
@@ -12,7 +13,9 @@ from flairflow.inference.outputs import write_segmentation
 from flairflow.inference.segment import segment_prepared
 from flairflow.preprocessing.prepare import prepare
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
-from flairflow.registration.stage import register_images
+from flairflow.registration.stage import LOW_QUALITY, register_images
+
+log = logging.getLogger(__name__)
 
 
 def segment_image(
@@ -30,11 +33,14 @@ def segment_image(
     if brain_mask == "synthstrip":
         brain = synthstrip_brain_mask(path)
     else:
-        brain = register_images({reference: image}, RegistrationSettings(), seed=0).brain
+        settings = RegistrationSettings()
+        registered = register_images({reference: image}, settings, seed=0)
+        if registered.template.quality < settings.minimum_quality:
+            log.warning("%s: %s (%.2f): look at the result", path, LOW_QUALITY, registered.template.quality)
+        brain = registered.brain
     prepared = prepare([image], [None], brain, ensemble.preprocessing)
-    stem = path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(f"_{reference}")
     _, volumes = write_segmentation(
-        lambda name: folder / f"{stem}_{name}",
+        lambda name: folder / f"{output_stem(path)}_{name}",
         segment_prepared(prepared, ensemble),
         ensemble.labels,
         reference=path,
@@ -43,3 +49,9 @@ def segment_image(
         probabilities=probabilities,
     )
     return volumes
+
+
+def output_stem(path: Path) -> str:
+    """What the outputs of an image are named after: `sub-01_FLAIR.nii.gz` gives `sub-01`."""
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    return stem.rsplit("_", 1)[0] if stem.startswith("sub-") else stem

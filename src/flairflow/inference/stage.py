@@ -26,7 +26,7 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
     ready = read_prepared(scan, prepared, results)
     segmentation = segment_prepared(ready, ensemble)
     files, volumes = write_segmentation(
-        partial(derivative, results.masks(name, config.segmenter), scan.scan),
+        partial(derivative, results.masks(name), scan.scan),
         segmentation,
         config.labels,
         reference=config.datasets[scan.dataset].root / scan.images[config.reference],

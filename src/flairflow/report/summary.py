@@ -64,7 +64,7 @@ def write_summary(
         "",
         f"  report   {results.report}",
         f"  volumes  {results.table('volumes')}",
-        f"  masks    {results.masks(config.segmenter, config.segmenter)}",
+        f"  masks    {results.delivered}",
         "",
     ]
     write_text(results.summary, "\n".join(lines) + "\n")

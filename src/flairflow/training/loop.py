@@ -61,6 +61,12 @@ def train(
             f"strategies: {strategy.name} can learn from none of the {len(training)} training scans: "
             f"none has the masks it needs ({', '.join(task.classes)})"
         )
+    for label in set(task.classes) & set(task.labels):
+        if not any(label in scan.annotated for scan in learnt):
+            raise ConfigError(
+                f"labels: {label} is annotated in no training scan, so nothing tells it from background; "
+                "give a dataset that has it, or leave it out of 'labels'"
+            )
     _start_anew_unless_same(work, fingerprint)
     device = choose_device()
     precision = resolve_precision(settings.precision, device)

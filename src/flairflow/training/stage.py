@@ -17,7 +17,7 @@ from flairflow.shards.ledger import Row, read_ledgers
 from flairflow.training.loop import train
 from flairflow.training.model_folder import save_model
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import strategy
+from flairflow.training.strategies import Task, strategy
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,14 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     """Train the network `part` of a strategy with one seed and write its model folder. What changed since it was last
     trained is logged. Raises ConfigError when the strategy can learn from no scan."""
     rows = read_ledgers(results.ledger("preprocess", shard) for shard in shard_names(results, ["train", "validation"]))
+    task = Task(config.labels, config.precedence, strategy(name).parts(config.labels)[part])
+    # A scan that this model does not learn from must not make it train again.
     scans = [
         scan
         for scan in read_scans(results.cohort, config.labels, config.images)
-        if scan.scan in rows and rows[scan.scan].status == "ok"
+        if scan.scan in rows
+        and rows[scan.scan].status == "ok"
+        and (strategy(name).learns_from(scan.annotated, task) if scan.split == "train" else scan.annotated)
     ]
     inputs = {scan.scan: rows[scan.scan].fingerprint for scan in scans}
     work = results.training_work(name, part, seed)

@@ -1,0 +1,90 @@
+"""Real scans, real odd headers, real BIDS trees. The data are never part of the repository."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+
+from chain import CONFIG, Run
+from flairflow.cohort.index import index
+from flairflow.config import load_config
+from flairflow.paths import Results
+from flairflow.tables import read_table
+
+
+def test_published_transforms_and_brain_masks_are_met(real_data: Path, repository: Path) -> None:
+    benchmark = [sys.executable, str(repository / "benchmarks" / "registration.py"), str(real_data / "real")]
+    done = subprocess.run(benchmark, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "all limits met" in done.stdout
+
+
+def test_real_archives_are_segmented_with_a_given_model(
+    chain: Run, real_data: Path, tmp_path: Path, repository: Path
+) -> None:
+    run = Run(tmp_path, repository)
+    consensus = {"folder": "derivatives/consensus", "entities": {"label": "lesion", "desc": "consensus"}}
+    roots = {"msmni": real_data / "real" / "ms_mni", "mslong": real_data / "real" / "ms_long"}
+    config = {
+        "labels": ["WMH", "ISL"],
+        "datasets": {
+            "msmni": {"root": str(roots["msmni"]), "use": "test", "labels": {"WMH": consensus}},
+            "mslong": {"root": str(roots["mslong"])},
+        },
+        "models": {"given": [str(chain.results.model("marginal", "all", 0))]},
+        "preprocessing": CONFIG["preprocessing"],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run.snakemake()
+    volumes = read_table(run.results.table("volumes"))
+    assert len(volumes) == 12
+    assert volumes["volume_ml"].notna().all() and volumes["flag"].isna().all()
+    assert volumes["brain_ml"].between(1000, 1800).all()
+    assert len(read_table(run.results.table("metrics"))) == 2
+    masks = sorted((run.results.root / "derivatives/flairflow").rglob("*_dseg.nii.gz"))
+    assert len(masks) == 6
+    for mask in masks:
+        inside = mask.relative_to(run.results.root / "derivatives/flairflow")
+        root = roots[inside.parts[0]]
+        flair: Any = nib.load(root.joinpath(*inside.parts[1:]).with_name(mask.name.replace("dseg", "FLAIR")))
+        ours: Any = nib.load(mask)
+        assert ours.shape == flair.shape
+        assert np.allclose(ours.affine, flair.affine, atol=1e-4)
+        assert [int(ours.header[code]) for code in ("qform_code", "sform_code")] == [
+            int(flair.header[code]) for code in ("qform_code", "sform_code")
+        ]
+
+
+@pytest.mark.parametrize("reference", ["FLAIR", "T1w"])
+def test_real_bids_trees_are_indexed_and_every_scan_has_a_reason(
+    real_data: Path, tmp_path: Path, reference: str
+) -> None:
+    """Trees without image content: empty files, header-only files, dangling links of an unfetched clone."""
+    with tarfile.open(real_data / "bids-trees.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="tar")
+    roots = {path.name: path for folder in ("bids-examples", "openneuro") for path in (tmp_path / folder).iterdir()}
+    roots = {name.replace("-", "").replace("_", ""): path for name, path in roots.items()}
+    datasets: dict[str, Any] = {name: {"root": str(path)} for name, path in roots.items()}
+    datasets["ds004199"]["labels"] = {"A": {"suffix": "FLAIR_roi", "drawn_on": "FLAIR"}}
+    values = {"labels": ["A"], "images": [reference], "results": str(tmp_path / "results"), "datasets": datasets}
+    config = load_config(values)
+    index(config, threads=2)
+    cohort = read_table(Results(config.results).cohort, text=True)
+    found = cohort["dataset"].value_counts()
+    assert found["ds004199"] == 170
+    assert found["geneticsukbb"] == 14
+    assert (cohort["status"] == "excluded").all()
+    masks = cohort[(cohort["dataset"] == "ds004199") & (cohort["annotation_A"] == "mask")]
+    # One of the 85 masks names another acquisition than its FLAIR: on the FLAIR that is a slip, not a missing mask.
+    slip = cohort[cohort["reason"].str.contains("agrees with no FLAIR image")]
+    assert (len(masks), list(slip["participant"])) == ((84, ["00048"]) if reference == "FLAIR" else (85, []))
+    others = cohort.drop(slip.index)
+    assert others["reason"].str.contains("broken link|damaged or truncated").all()
