@@ -60,6 +60,11 @@ def read_foreign_table(path: Path) -> pd.DataFrame:
     return table.fillna("").replace("n/a", "")
 
 
+def records(table: pd.DataFrame) -> list[dict[str, str]]:
+    """The rows of a table of text."""
+    return table.to_dict("records")  # type: ignore[return-value]
+
+
 def read_table(path: Path, text: bool = False) -> pd.DataFrame:
     """Read a table. `text` leaves all columns as strings with "" for missing."""
     if text:
