@@ -135,6 +135,7 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
             {"train_model", "segment", "volumes", "evaluate", "metrics", "report"},
         ),
         ({"segmentation": {"probabilities": False}}, {"segment", "volumes", "evaluate", "metrics", "report"}),
+        ({"segmentation": {"probabilities": True, "model": "multiclass"}}, {"segment", "volumes", "report"}),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
 )
