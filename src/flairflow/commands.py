@@ -75,13 +75,12 @@ def train(options: Namespace) -> None:
 def segment_shard(options: Namespace) -> None:
     from flairflow.inference.ensemble import Ensemble
     from flairflow.inference.outputs import write_dataset_description
-    from flairflow.inference.stage import check_ensemble, segment_scan
+    from flairflow.inference.stage import segment_scan
     from flairflow.training.folders import model_folders
 
     config, results, scans = _shard(options)
     name = options.ensemble
     ensemble = Ensemble(model_folders(config, name))
-    check_ensemble(ensemble, config)
     settings = stages.settings_hash(config, "segment")
     prepared = read_ledger(results.ledger("preprocess", options.shard))
     for dataset in {scan.dataset for scan in scans}:

@@ -15,13 +15,14 @@ from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import MODEL_FILES, THRESHOLD, Results
 from flairflow.training import strategies
-from flairflow.training.folders import model_folders
+from flairflow.training.folders import check_given_models, model_folders
 
 
 def load(values: dict[str, Any]) -> Config:
     """The validated configuration; a faulty one ends the run with a list of its faults."""
     try:
         config = load_config(values)
+        check_given_models(config)
         known = strategies.names()
         for name in config.strategies:
             if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -70,6 +71,28 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
     assert done.returncode != 0
     assert "strategies: 'magic' is none of marginal, multiclass" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "labels: [A, B]\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n",
+            "multiclass learns from masks that no dataset has",
+        ),
+        ("labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [nowhere]}\n", "nowhere is no usable model folder"),
+        ("labels: [B]\ndatasets:\n  ds: {root: data}\nmodels: {m: [model]}\n", "labels is ['B'], but models.m (model)"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_runs(tmp_path: Path, repository: Path, text: str, says: str) -> None:
+    (tmp_path / "model").mkdir()
+    plan = {"labels": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
+    (tmp_path / "model" / "plan.json").write_text(json.dumps(plan))
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    done = snakemake(tmp_path, "-n", "--configfile", str(path), repository=repository)
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
 
 
 def test_parsing_imports_nothing_heavy(tmp_path: Path, config_file: Path, repository: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
-from flairflow.errors import ConfigError
 from flairflow.images.grid import Grid
 from flairflow.images.nifti import memory_map, read_labels
 from flairflow.inference.ensemble import Ensemble
@@ -36,17 +35,6 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
     )
     values = {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()}
     return Outcome(files, values | {"brain_ml": prepared.values["brain_ml"]})
-
-
-def check_ensemble(ensemble: Ensemble, config: Config) -> None:
-    """Raises ConfigError when the models were made for other labels, images or voxels than the configuration says."""
-    for key, own, theirs in (
-        ("labels", list(config.labels), list(ensemble.labels)),
-        ("images", list(config.images), list(ensemble.images)),
-        ("preprocessing.spacing", config.preprocessing.spacing, ensemble.spacing),
-    ):
-        if own != theirs:
-            raise ConfigError(f"config: {key} is {own}, but the models were trained with {theirs}")
 
 
 def read_prepared(scan: Scan, row: Row, results: Results) -> Prepared:
