@@ -36,7 +36,7 @@ def main() -> None:
         commands = {
             "snakemake alone (one rule)": ["-s", "one.smk", "-n", "-q"],
             "flairflow, parsed": [*ours, "--list-rules"],
-            "flairflow, one job's start": [*ours, "-n", "-q", str(Results("results").ledger("register", shard))],
+            "flairflow, one job's start": [*ours, "-n", str(Results("results").ledger("register", shard)), "-q"],
             "flairflow, dry run of all": [*ours, "-n", "-q"],
         }
         seconds: dict[str, list[float]] = {name: [] for name in commands}
