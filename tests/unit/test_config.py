@@ -132,3 +132,10 @@ def test_a_setting_changes_the_hash_of_the_stages_that_use_it(change: dict[str, 
     names = ("index", "register", "preprocess", "train", "segment", "evaluate", "report")
     changed = {name for name in names if stages.settings_hash(before, name) != stages.settings_hash(after, name)}
     assert changed == redone
+
+
+def test_the_examples_of_the_readme_are_valid(repository: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (repository / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        load_config(yaml.safe_load(block))
