@@ -40,6 +40,7 @@ onsuccess:
 include: "rules/cohort.smk"
 include: "rules/registration.smk"
 include: "rules/preprocessing.smk"
+include: "rules/pseudolabels.smk"
 include: "rules/training.smk"
 include: "rules/inference.smk"
 include: "rules/evaluation.smk"
@@ -55,7 +56,7 @@ rule all:
     default_target: True
     input:
         RESULTS.table("volumes"),
-        RESULTS.table("metrics"),
+        RESULTS.table("comparison"),
         RESULTS.report,
 
 

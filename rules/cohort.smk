@@ -2,12 +2,12 @@
 # assignments are no outputs of it, or every shard would run again after each index.
 
 
-def ledgers(stage, splits=("train", "validation", "test", "archive"), annotated=False):
+def ledgers(stage, splits=("train", "validation", "test", "archive"), having=None):
     """The ledgers of a stage for all shards of some splits, known once the index has run."""
 
     def inputs(wildcards):
         checkpoints.index.get()
-        return [RESULTS.ledger(stage.format(**wildcards), s) for s in shard_names(RESULTS, splits, annotated)]
+        return [RESULTS.ledger(stage.format(**wildcards), s) for s in shard_names(RESULTS, splits, having)]
 
     return inputs
 

@@ -1,14 +1,14 @@
-# Predictions of the test scans against their known masks. The threshold is chosen on training scans alone.
+# Predictions of the test scans against their known masks. Intensity thresholds are chosen on training scans alone.
 
 
-rule threshold:
+rule thresholds:
     input:
         ledgers("preprocess", ["train"]),
     output:
-        RESULTS.table("threshold"),
-        dictionary(RESULTS.table("threshold")),
+        RESULTS.table("thresholds"),
+        dictionary(RESULTS.table("thresholds")),
     log:
-        RESULTS.log("threshold", "threshold"),
+        RESULTS.log("thresholds", "thresholds"),
     conda:
         "../envs/images.yaml"
     resources:
@@ -17,7 +17,7 @@ rule threshold:
     params:
         settings=dag.version(CONFIG, "evaluate"),
     shell:
-        "flairflow threshold --config {RESULTS.config:q} --log {log:q}"
+        "flairflow thresholds --config {RESULTS.config:q} --log {log:q}"
 
 
 rule evaluate:
@@ -45,7 +45,7 @@ rule evaluate:
 
 rule metrics:
     input:
-        [ledgers(f"evaluate/{name}", ["test"], annotated=True) for name in CONFIG.compared],
+        [ledgers(f"evaluate/{name}", ["test"], having="annotated") for name in CONFIG.compared],
     output:
         RESULTS.table("metrics"),
         dictionary(RESULTS.table("metrics")),
@@ -56,3 +56,23 @@ rule metrics:
         runtime=dag.scaled(30),
     shell:
         "flairflow metrics --config {RESULTS.config:q} --log {log:q}"
+
+
+rule compare:
+    input:
+        RESULTS.table("metrics"),
+    output:
+        RESULTS.table("comparison"),
+        dictionary(RESULTS.table("comparison")),
+        report(RESULTS.comparison_figure, category="Comparison", caption="captions/comparison.rst"),
+    log:
+        RESULTS.log("compare", "compare"),
+    conda:
+        "../envs/images.yaml"
+    resources:
+        mem_mb=dag.scaled(1000),
+        runtime=dag.scaled(30),
+    params:
+        settings=dag.version(CONFIG, "compare"),
+    shell:
+        "flairflow compare --config {RESULTS.config:q} --log {log:q}"

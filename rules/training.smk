@@ -4,6 +4,7 @@
 rule train_model:
     input:
         ledgers("preprocess", ["train", "validation"]),
+        pseudolabels,
     output:
         [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in MODEL_FILES],
     log:

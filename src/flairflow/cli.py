@@ -62,11 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     command("register", "Register the scans of a shard.", "shard")
     command("preprocess", "Prepare the scans of a shard for the network.", "shard")
     command("train", "Train one model.", "strategy", "part").add_argument("--seed", type=int, required=True)
+    command("pseudolabel", "Predict the scans of a shard that lack a mask.", "shard", "ensemble")
     command("segment-shard", "Segment the scans of a shard.", "shard", "ensemble")
     command("evaluate", "Score the masks of a shard of test scans.", "shard", "ensemble")
-    command("threshold", "Choose the best single intensity threshold on the training scans.")
+    command("thresholds", "Choose the best intensity thresholds on the training scans.")
     command("volumes", "Gather the table of volumes.")
     command("metrics", "Gather the table of metrics.")
+    command("compare", "Compare the ensembles: table and figure.")
     command("report", "Write the report and the summary.")
     return parser
 

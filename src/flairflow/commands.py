@@ -9,7 +9,7 @@ from flairflow import stages
 from flairflow.cohort.scan import Scan
 from flairflow.config import Config, read_config
 from flairflow.errors import ConfigError, ScanError
-from flairflow.paths import SOFTWARE, THRESHOLD, Results
+from flairflow.paths import RULES, SOFTWARE, Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.shards.run import Outcome, run_shard
 
@@ -72,6 +72,30 @@ def train(options: Namespace) -> None:
     train_model(options.strategy, options.part, options.seed, config, Results(config.results), options.threads)
 
 
+def pseudolabel(options: Namespace) -> None:
+    from flairflow.inference.ensemble import Ensemble
+    from flairflow.inference.outputs import write_dataset_description
+    from flairflow.inference.pseudolabels import pseudolabel_scan
+    from flairflow.training.folders import model_folders
+
+    config, results, scans = _shard(options)
+    teacher = options.ensemble
+    ensemble = Ensemble(model_folders(config, teacher))
+    settings = stages.settings_hash(config, "pseudolabel")
+    prepared = read_ledger(results.ledger("preprocess", options.shard))
+    for dataset in {scan.dataset for scan in scans}:
+        write_dataset_description(results.pseudolabels(teacher) / dataset, f"{dataset}: missing masks by {teacher}")
+    run_shard(
+        f"pseudolabel/{teacher}",
+        options.shard,
+        [scan for scan in scans if scan.incomplete],
+        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, ensemble.hash),
+        lambda scan: pseudolabel_scan(scan, prepared[scan.scan], ensemble, teacher, config, results),
+        results,
+        upstream=prepared,
+    )
+
+
 def segment_shard(options: Namespace) -> None:
     from flairflow.inference.ensemble import Ensemble
     from flairflow.inference.outputs import write_dataset_description
@@ -120,23 +144,23 @@ def segment(options: Namespace) -> None:
 
 
 def evaluate(options: Namespace) -> None:
-    from flairflow.evaluation.stage import evaluate_scan, evaluate_threshold
+    from flairflow.evaluation.stage import evaluate_scan, evaluate_thresholds
     from flairflow.tables import read_table
 
     config, results, scans = _shard(options)
     name = options.ensemble
     settings = stages.settings_hash(config, "evaluate")
     registered = read_ledger(results.ledger("register", options.shard))
-    thresholds: dict[str, float] = {}
-    if name == THRESHOLD:
-        table = read_table(results.table(THRESHOLD))
-        thresholds = dict(zip(table["label"], table["threshold"].astype(float), strict=True))
+    thresholds: dict[str, tuple[float, float]] = {}
+    if name in RULES:
+        table = read_table(results.table("thresholds")).query("rule == @name")
+        thresholds = {label: (low, high) for label, low, high in table[["label", "low", "high"]].to_numpy()}
     predicted = read_ledger(results.ledger("preprocess" if thresholds else f"segment/{name}", options.shard))
 
     def process(scan: Scan) -> Outcome:
         rows = registered[scan.scan], predicted[scan.scan]
         if thresholds:
-            return evaluate_threshold(scan, *rows, thresholds, config, results)
+            return evaluate_thresholds(scan, *rows, thresholds, config, results)
         return evaluate_scan(scan, *rows, config, results)
 
     def fingerprint(scan: Scan) -> str:
@@ -147,7 +171,7 @@ def evaluate(options: Namespace) -> None:
     run_shard(f"evaluate/{name}", options.shard, annotated, fingerprint, process, results, upstream=predicted)
 
 
-def threshold(options: Namespace) -> None:
+def thresholds(options: Namespace) -> None:
     from flairflow.evaluation.tables import write_thresholds
 
     config = read_config(options.config)
@@ -166,6 +190,13 @@ def metrics(options: Namespace) -> None:
 
     config = read_config(options.config)
     write_metrics(config, Results(config.results))
+
+
+def compare(options: Namespace) -> None:
+    from flairflow.evaluation.comparison import write_comparison
+
+    config = read_config(options.config)
+    write_comparison(config, Results(config.results))
 
 
 def report(options: Namespace) -> None:

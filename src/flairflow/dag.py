@@ -13,7 +13,7 @@ from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
-from flairflow.paths import MODEL_FILES, THRESHOLD, Results
+from flairflow.paths import MODEL_FILES, RULES, Results
 from flairflow.training import strategies
 from flairflow.training.folders import check_given_models, model_folders
 
@@ -23,15 +23,28 @@ def load(values: dict[str, Any]) -> Config:
     try:
         config = load_config(values)
         check_given_models(config)
-        known = strategies.names()
-        for name in config.strategies:
-            if name not in known:
-                raise ConfigError(f"config: strategies: {name!r} is none of {', '.join(known)}")
-            if not config.models:
-                _check_fed(name, config)
+        _check_strategies(config)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
     return config
+
+
+def _check_strategies(config: Config) -> None:
+    known = strategies.names()
+    for name in config.strategies:
+        if name not in known:
+            raise ConfigError(f"config: strategies: {name!r} is none of {', '.join(known)}")
+    if config.models:
+        return
+    untaught = [name for name in known if not strategies.strategy(name).taught]
+    taught = [name for name in config.strategies if name not in untaught]
+    if taught and config.pseudolabels.teacher not in untaught:
+        raise ConfigError(
+            f"config: pseudolabels.teacher: {config.pseudolabels.teacher!r} cannot teach {', '.join(taught)}; "
+            f"these can: {', '.join(untaught)}"
+        )
+    for name in (*config.strategies, config.pseudolabels.teacher) if taught else config.strategies:
+        _check_fed(name, config)
 
 
 def _check_fed(name: str, config: Config) -> None:
@@ -79,6 +92,11 @@ def model_files(config: Config, ensemble: str) -> list[Path]:
     return [folder / name for folder in model_folders(config, ensemble) for name in MODEL_FILES]
 
 
+def teacher(config: Config, name: str) -> str | None:
+    """The strategy whose ensemble fills in missing masks for the strategy `name`; None if it learns without."""
+    return config.pseudolabels.teacher if strategies.strategy(name).taught else None
+
+
 def scaled(amount: int) -> Callable[..., int]:
     """A resource that grows with every attempt: a job killed for memory or time is given more."""
 
@@ -89,8 +107,8 @@ def scaled(amount: int) -> Callable[..., int]:
 
 
 def evaluated(config: Config, ensemble: str, shard: str) -> list[Path]:
-    """What the evaluation of a shard reads: the masks of an ensemble, or the threshold and the prepared images."""
+    """What the evaluation of a shard reads: the masks of an ensemble, or the thresholds and the prepared images."""
     results = Results(config.results)
-    if ensemble == THRESHOLD:
-        return [results.table(THRESHOLD), results.ledger("preprocess", shard)]
+    if ensemble in RULES:
+        return [results.table("thresholds"), results.ledger("preprocess", shard)]
     return [results.ledger(f"segment/{ensemble}", shard)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 SOFTWARE = "flairflow"
 MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
-# The name under which the single-threshold rule stands beside the ensembles.
-THRESHOLD = "threshold"
+# The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
+RULES = ("one_threshold", "two_thresholds")
 
 
 class Results:
@@ -79,6 +79,10 @@ class Results:
         """Registered and preprocessed scans: intermediates, a BIDS derivative dataset of their own."""
         return self.root / "prepared"
 
+    def pseudolabels(self, teacher: str) -> Path:
+        """What a teacher's ensemble predicts in training scans with a missing mask."""
+        return self.root / "pseudolabels" / teacher
+
     def masks(self, ensemble: str) -> Path:
         """The masks of one ensemble."""
         return self.root / "derivatives" / f"{SOFTWARE}-{ensemble}"
@@ -91,6 +95,10 @@ class Results:
     # For people
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.tsv"
+
+    @property
+    def comparison_figure(self) -> Path:
+        return self.table("comparison").with_suffix(".png")
 
     @property
     def report(self) -> Path:

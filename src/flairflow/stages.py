@@ -35,7 +35,7 @@ def _dump(model: Any) -> Any:
 _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     "simulate": (1, lambda config: {"simulation": _dump(config.simulation)}),
     "index": (
-        1,
+        2,
         lambda config: {
             "datasets": {name: _dump(dataset) for name, dataset in config.datasets.items()},
             "index": _dump(config.index),
@@ -46,7 +46,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "register": (
-        1,
+        2,
         lambda config: {
             "registration": _dump(config.registration),
             "labels": config.labels,
@@ -68,10 +68,12 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "spacing": config.preprocessing.spacing,
         },
     ),
+    "pseudolabel": (1, lambda config: {}),
     "segment": (1, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
-    "evaluate": (1, lambda config: {"labels": config.labels, "precedence": config.precedence}),
+    "evaluate": (2, lambda config: {"labels": config.labels, "precedence": config.precedence}),
+    "compare": (1, lambda config: {"labels": config.labels, "compared": config.compared}),
     "report": (
-        1,
+        2,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,

@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from chain import CONFIG, Run
-from flairflow.shards.ledger import read_ledger
+from flairflow.paths import derivative
+from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
 
 
@@ -62,7 +63,7 @@ def test_masks_lie_on_the_native_grid_and_give_the_volumes_of_the_table(chain: R
 
 
 def test_tables_have_dictionaries_and_results_no_absolute_paths(chain: Run) -> None:
-    for name in ("volumes", "metrics", "threshold"):
+    for name in ("volumes", "metrics", "thresholds", "comparison"):
         path = chain.results.table(name)
         assert set(read_table(path).columns) == set(json.loads(path.with_suffix(".json").read_text()))
     cohort = chain.results.cohort
@@ -74,10 +75,39 @@ def test_tables_have_dictionaries_and_results_no_absolute_paths(chain: Run) -> N
 
 def test_known_masks_are_scored_and_unknown_ones_are_not(chain: Run) -> None:
     metrics = read_table(chain.results.table("metrics"))
-    assert set(metrics["ensemble"]) == {"multiclass", "marginal", "threshold"}
+    assert set(metrics["ensemble"]) == {"multiclass", "marginal", "pseudolabels", "one_threshold", "two_thresholds"}
     assert set(metrics.loc[metrics["dataset"] == "islonly", "label"]) == {"ISL"}
     assert set(metrics.loc[metrics["dataset"] == "both", "label"]) == {"WMH", "ISL"}
     assert "archive" not in set(metrics["dataset"])
+
+
+def test_only_training_scans_that_lack_a_mask_are_filled_in(chain: Run) -> None:
+    rows = read_ledgers((chain.results.root / "ledgers/pseudolabel/marginal").glob("*.tsv"))
+    cohort = read_table(chain.results.cohort)
+    expected = cohort[(cohort["split"] == "train") & (cohort["dataset"] == "islonly")]
+    assert set(rows) == set(expected["scan"]) != set()
+    for row in rows.values():
+        assert set(row.values) == {"WMH_ml"}
+        image: Any = nib.load(chain.results.root / row.files["teacher"])
+        prepared: Any = nib.load(derivative(chain.results.prepared, row.scan, "desc-prepared_mask.nii"))
+        assert image.shape == (*prepared.shape, 3) and image.get_data_dtype() == np.uint8
+        assert np.allclose(image.affine, prepared.affine)
+        probabilities, brain = image.get_fdata(), prepared.get_fdata() > 0
+        assert np.allclose(probabilities.sum(-1)[brain], 1, atol=0.01)
+        assert not probabilities[~brain, 1:].any()
+
+
+def test_the_comparison_sums_up_the_metrics(chain: Run) -> None:
+    metrics = read_table(chain.results.table("metrics"))
+    comparison = read_table(chain.results.table("comparison"))
+    assert len(comparison) == 2 * 5
+    for found in comparison.to_dict("records"):
+        own = metrics[(metrics["label"] == found["label"]) & (metrics["ensemble"] == found["ensemble"])]
+        assert found["lesion_scans"] == own["dice"].notna().sum()
+        assert found["lesion_free_scans"] == own["false_ml"].notna().sum()
+        assert found["dice_mean"] == pytest.approx(own["dice"].mean(), rel=1e-4, nan_ok=True)
+        assert found["false_ml_mean"] == pytest.approx(own["false_ml"].mean(), rel=1e-4, nan_ok=True)
+    assert chain.results.comparison_figure.stat().st_size > 10_000
 
 
 def test_a_mask_drawn_on_another_sequence_is_carried_to_its_place(chain: Run) -> None:
@@ -132,9 +162,12 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
         ({"report": {"mosaics": 2}}, {"report"}),
         (
             {"training": CONFIG["training"] | {"updates": 9}},
-            {"train_model", "segment", "volumes", "evaluate", "metrics", "report"},
+            {"train_model", "pseudolabel", "segment", "volumes", "evaluate", "metrics", "compare", "report"},
         ),
-        ({"segmentation": {"probabilities": False}}, {"segment", "volumes", "evaluate", "metrics", "report"}),
+        (
+            {"segmentation": {"probabilities": False}},
+            {"segment", "volumes", "evaluate", "metrics", "compare", "report"},
+        ),
         ({"segmentation": {"probabilities": True, "model": "multiclass"}}, {"segment", "volumes", "report"}),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
@@ -185,7 +218,7 @@ def test_given_models_segment_an_archive_without_training_data(chain: Run, tmp_p
     config = {
         "labels": ["WMH", "ISL"],
         "datasets": {"archive": {"root": str(chain.folder / "demo" / "archive")}},
-        "models": {"given": [str(chain.results.model("marginal", "all", 0))]},
+        "models": {"given": [str(chain.results.model("pseudolabels", "all", 0))]},
         "registration": CONFIG["registration"],
         "preprocessing": CONFIG["preprocessing"],
     }

@@ -58,7 +58,7 @@ def test_every_key_is_documented(repository: Path) -> None:
             "training.network.filter",
             "here there are filters, deep_supervision",
         ),
-        ({"models": {"threshold": ["x"]}}, "", "a name that is taken"),
+        ({"models": {"mine": []}}, "", "names no model folder"),
         ({"labels": ["1"]}, "labels.0", "a letter first"),
         (
             {"datasets": {"ds": {"root": "x", "use": "test", "split_list": "l"}}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from flairflow.config.models import AugmentationSettings, NetworkSettings, Train
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import write_image
 from flairflow.training.augmentation import Augmentation
-from flairflow.training.patches import Patches, read
+from flairflow.training.patches import Patches, read, shape_of
 from flairflow.training.scans import PreparedScan
 
 LABELS = ("A", "B")
@@ -106,6 +107,43 @@ def test_centres_come_from_known_labels_only(scans: list[PreparedScan]) -> None:
     assert first == pytest.approx(0.7, abs=0.05) and second < 0.01
     assert max(shares(scans[2])) < 0.01
     assert max(shares(scans[3])) < 0.01
+
+
+def with_teacher(scan: PreparedScan, places: dict[tuple[int, int, int], int]) -> PreparedScan:
+    """The same scan with a teacher that is sure of background but in some voxels."""
+    shape = shape_of(scan)
+    probabilities = np.zeros((*shape, 1 + len(LABELS)), np.uint8)
+    probabilities[..., 0] = 255
+    for voxel, channel in places.items():
+        probabilities[voxel] = np.eye(1 + len(LABELS), dtype=np.uint8)[channel] * 255
+    path = scan.brain.parent / "teacher.nii"
+    write_image(path, Image(probabilities, np.eye(4)), slope=1 / 255)
+    return replace(scan, teacher=path)
+
+
+def test_a_teachers_lesions_are_centres_where_the_mask_is_missing(scans: list[PreparedScan]) -> None:
+    # It sees A where the annotator did not, B where there is A, and B elsewhere. Only the last is filled in.
+    taught = with_teacher(scans[1], {(9, 9, 9): 1, (30, 30, 5): 2, (20, 20, 20): 2})
+    patches = Patches([taught], LABELS, training_settings(), seed=0)
+    _, _, by_label = patches.centres[0]
+    voxels = {label: {np.unravel_index(v, (40, 36, 32)) for v in flat} for label, flat in by_label.items()}
+    assert voxels == {"A": {(30, 30, 5)}, "B": {(20, 20, 20)}}
+    known = Patches([with_teacher(scans[0], {(20, 20, 20): 2})], LABELS, training_settings(), seed=0)
+    assert {len(voxels) for voxels in known.centres[0][2].values()} == {1}
+
+
+def test_a_teachers_probabilities_come_with_the_patch(scans: list[PreparedScan]) -> None:
+    taught = with_teacher(scans[1], {(20, 20, 20): 2})
+    patches = Patches([taught, scans[0]], LABELS, training_settings(), seed=0).window(0, 40)
+    for item in range(40):
+        one = patches[item]
+        assert one["teacher"].shape == (3, 16, 16, 16) and one["teacher"].dtype == torch.uint8
+        if one["annotated"].all():
+            assert not one["teacher"].any()
+        else:
+            assert (one["teacher"].sum(0) == 255).all()
+    assert any((patches[item]["teacher"][2] > 0).sum() == 1 for item in range(40))
+    assert Patches([scans[0]], LABELS, training_settings(), seed=0).window(0, 1)[0]["teacher"].shape == (0, 16, 16, 16)
 
 
 def test_ignored_voxels_are_no_centres(tmp_path: Path) -> None:

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.images.grid import Grid, Image
+from flairflow.report.counts import cohort_counts
 from flairflow.report.mosaics import _radiological, write_mosaic
-from flairflow.report.page import cohort_counts
-from flairflow.report.summary import scores_by_ensemble
+from flairflow.shards.ledger import Row
 
 
-def test_missing_none_and_mask_are_counted_apart() -> None:
+def test_missing_and_empty_masks_are_counted_apart() -> None:
     def scan(number: int, mask: Mask, split: str = "train", reason: str = "") -> Scan:
         return Scan(f"d_sub-{number}", "d", str(number), "", "p", {}, {"A": mask}, split=split, reason=reason)
 
@@ -26,27 +25,14 @@ def test_missing_none_and_mask_are_counted_apart() -> None:
         scan(2, Mask("none"), "test"),
         scan(3, Mask("missing"), "archive"),
         scan(4, Mask("mask", "m"), "", "damaged"),
+        scan(5, Mask("mask", "m")),
+        scan(6, Mask("mask", "m")),
     ]
-    (row,) = cohort_counts(scans, ["A"])
-    assert row["annotated"]["A"] == {"mask": 1, "none": 1, "missing": 1}
-    assert (row["found"], row["included"], row["train"], row["test"], row["archive"]) == (4, 3, 1, 1, 1)
-
-
-def test_scores_keep_lesion_free_scans_out_of_the_dice() -> None:
-    nothing = float("nan")
-    rows = [("A", "m", 0.5, -1.0, nothing), ("A", "m", 0.7, 3.0, nothing), ("A", "m", nothing, 0.4, 0.4)]
-    rows.append(("A", "m", nothing, 0.0, 0.0))
-    metrics = pd.DataFrame(rows, columns=["label", "ensemble", "dice", "volume_error_ml", "false_ml"])
-    (row,) = scores_by_ensemble(metrics).to_dict("records")
-    assert row["dice"] == pytest.approx(0.6)
-    assert row["volume_error_ml"] == pytest.approx(2.0)
-    assert (row["bearing"], row["free"], row["false_scans"]) == (2, 2, 1)
-    assert row["false_ml"] == pytest.approx(0.2)
-
-
-def test_no_scores_make_an_empty_table() -> None:
-    empty = pd.DataFrame(columns=["label", "ensemble", "dice", "volume_error_ml", "false_ml"])
-    assert len(scores_by_ensemble(empty)) == 0
+    rows = [Row("d_sub-1", "ok", "", values={"A_known_ml": 2.5}), Row("d_sub-5", "ok", "", values={"A_known_ml": 0.0})]
+    registered = {row.scan: row for row in rows}
+    (row,) = cohort_counts(scans, registered, ["A"])
+    assert row["annotated"]["A"] == {"lesion": 2, "none": 2, "missing": 1}
+    assert (row["found"], row["included"], row["train"], row["test"], row["archive"]) == (6, 5, 3, 1, 1)
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "ASR", "SPL"])

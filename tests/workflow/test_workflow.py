@@ -23,9 +23,11 @@ RULES = {
     "train_model",
     "segment",
     "volumes",
-    "threshold",
+    "pseudolabel",
+    "thresholds",
     "evaluate",
     "metrics",
+    "compare",
     "report",
 }
 
@@ -69,7 +71,7 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
     path.write_text("labels: [A]\nstrategies: [magic]\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n")
     done = snakemake(tmp_path, "-n", "--configfile", str(path), repository=repository)
     assert done.returncode != 0
-    assert "strategies: 'magic' is none of marginal, multiclass" in done.stdout + done.stderr
+    assert "strategies: 'magic' is none of marginal, multiclass, pseudolabels" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -78,6 +80,16 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
     [
         (
             "labels: [A, B]\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n",
+            "multiclass learns from masks that no dataset has",
+        ),
+        (
+            "labels: [A]\nstrategies: [pseudolabels]\npseudolabels: {teacher: pseudolabels}\n"
+            "datasets:\n  ds: {root: data, labels: {A: {}}}\n",
+            "'pseudolabels' cannot teach pseudolabels; these can: marginal, multiclass",
+        ),
+        (
+            "labels: [A, B]\nstrategies: [pseudolabels]\npseudolabels: {teacher: multiclass}\n"
+            "datasets:\n  ds: {root: data, labels: {A: {}}}\n",
             "multiclass learns from masks that no dataset has",
         ),
         ("labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [nowhere]}\n", "nowhere is no usable model folder"),

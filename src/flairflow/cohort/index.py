@@ -82,9 +82,13 @@ def _write_shard_lists(results: Results, scans: Sequence[Scan]) -> None:
 
 def _write_shards(path: Path, scans: Sequence[Scan]) -> None:
     counts = Counter((scan.shard, scan.dataset, scan.split) for scan in scans)
-    annotated = {scan.shard for scan in scans if scan.annotated}
-    rows = [(*key, count, "yes" if key[0] in annotated else "no") for key, count in sorted(counts.items())]
-    write_text(path, to_tsv(pd.DataFrame(rows, columns=["shard", "dataset", "split", "scans", "annotated"])))
+    table = pd.DataFrame(
+        [(*key, count) for key, count in sorted(counts.items())], columns=["shard", "dataset", "split", "scans"]
+    )
+    for name in ("annotated", "incomplete"):
+        having = {scan.shard for scan in scans if getattr(scan, name)}
+        table[name] = ["yes" if shard in having else "no" for shard in table["shard"]]
+    write_text(path, to_tsv(table))
 
 
 def _table(scans: Sequence[Scan]) -> pd.DataFrame:

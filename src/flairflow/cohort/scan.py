@@ -55,6 +55,11 @@ class Scan:
         object.__setattr__(self, "annotated", annotated)
 
     @property
+    def incomplete(self) -> bool:
+        """Whether some masks are known and others are missing."""
+        return 0 < len(self.annotated) < len(self.masks)
+
+    @property
     def included(self) -> bool:
         return not self.reason
 

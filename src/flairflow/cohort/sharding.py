@@ -35,11 +35,12 @@ def assign_shards(scans: Sequence[Scan], size: int, kept: Mapping[str, str]) -> 
     return placed
 
 
-def shard_names(results: Results, splits: Sequence[str] = SPLITS, annotated: bool = False) -> list[str]:
-    """The shards of some splits, as the last index wrote them; `annotated`: only those with a known mask."""
+def shard_names(results: Results, splits: Sequence[str] = SPLITS, having: str | None = None) -> list[str]:
+    """The shards of some splits, as the last index wrote them; `having`: those with a scan that is `annotated` (has a
+    known mask), or `incomplete` (also lacks one)."""
     table = read_table(results.shards, text=True)
     table = table[table["split"].isin(list(splits))]
-    return list((table[table["annotated"] == "yes"] if annotated else table)["shard"])
+    return list((table[table[having] == "yes"] if having else table)["shard"])
 
 
 def _name(group: str, number: int) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flairflow.config.simulation import SimulationSettings
-from flairflow.paths import THRESHOLD
+from flairflow.paths import RULES
 
 
 def _plain_name(name: str) -> str:
@@ -168,6 +168,10 @@ class TrainingSettings(Settings):
         return self
 
 
+class PseudolabelSettings(Settings):
+    teacher: str = "marginal"
+
+
 class SegmentationSettings(Settings):
     model: str | None = None
     probabilities: bool = False
@@ -190,8 +194,9 @@ class Config(Settings):
     registration: RegistrationSettings = RegistrationSettings()
     preprocessing: PreprocessingSettings
     training: TrainingSettings
-    strategies: Annotated[tuple[str, ...], Field(min_length=1)] = ("multiclass", "marginal")
+    strategies: Annotated[tuple[str, ...], Field(min_length=1)] = ("multiclass", "marginal", "pseudolabels")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    pseudolabels: PseudolabelSettings = PseudolabelSettings()
     models: dict[Name, tuple[Path, ...]] = {}
     segmentation: SegmentationSettings = SegmentationSettings()
     report: ReportSettings = ReportSettings()
@@ -215,8 +220,8 @@ class Config(Settings):
             known(f"datasets.{name}.labels", dataset.labels, self.labels)
         if self.models:
             for name, folders in self.models.items():
-                if not folders or name == THRESHOLD:
-                    raise ValueError(f"models.{name}: names no model folder, or is a name that is taken ({THRESHOLD})")
+                if not folders:
+                    raise ValueError(f"models.{name}: names no model folder")
         elif not any(dataset.labels and dataset.use == "all" for dataset in self.datasets.values()):
             raise ValueError(
                 "datasets: none has labels and 'use: all', so there is nothing to train on; "
@@ -252,8 +257,8 @@ class Config(Settings):
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """What is scored on the test scans: every ensemble, and the threshold rule where it has training scans."""
-        return self.ensembles if self.models else (*self.ensembles, THRESHOLD)
+        """What is scored on the test scans: every ensemble, and the intensity rules where there are training scans."""
+        return self.ensembles if self.models else (*self.ensembles, *RULES)
 
     @property
     def segmenter(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cc3d
 import numpy as np
 
 from flairflow.images.grid import Array
@@ -13,7 +14,9 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
 
     dice            : 2 |P and R| / (|P| + |R|) (Dice 1945); None where the reference is empty.
     volume_error_ml : predicted minus reference volume.
-    false_ml        : predicted volume where the reference is empty; None where it is not.
+    false_lesions   : predicted lesions (components of voxels that touch, if only by a corner) where the reference is
+                      empty; None where it is not.
+    false_ml        : their volume.
     """
     prediction, reference = prediction & counted, reference & counted
     predicted, true = int(prediction.sum()), int(reference.sum())
@@ -23,6 +26,7 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
         "predicted_ml": predicted * voxel_ml,
         "dice": 2 * common / (predicted + true) if true else None,
         "volume_error_ml": (predicted - true) * voxel_ml,
+        "false_lesions": None if true else int(cc3d.connected_components(prediction, connectivity=26).max()),
         "false_ml": None if true else predicted * voxel_ml,
     }
 
@@ -30,11 +34,12 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
 COLUMNS: dict[str, Column] = {
     "scan": column("Scan id, as in cohort.tsv"),
     "dataset": column("Name of the dataset in the configuration"),
-    "ensemble": column("What segmented: an ensemble of models, or 'threshold' (the best single intensity threshold)"),
+    "ensemble": column("What segmented: an ensemble of models, or an intensity rule (tables/thresholds.tsv)"),
     "label": column("Lesion label; only scans with a known mask of it are scored"),
     "reference_ml": column("Volume of the reference mask", "ml"),
     "predicted_ml": column("Volume of the predicted mask", "ml"),
     "dice": column("Dice coefficient 2 |P and R| / (|P| + |R|); n/a where the reference is empty"),
     "volume_error_ml": column("Predicted minus reference volume", "ml"),
-    "false_ml": column("Predicted volume where the reference is empty; n/a where it is not", "ml"),
+    "false_lesions": column("Predicted lesions (26-connected components) where the reference is empty; n/a elsewhere"),
+    "false_ml": column("Predicted volume where the reference is empty; n/a elsewhere", "ml"),
 }

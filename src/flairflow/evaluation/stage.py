@@ -10,13 +10,13 @@ import pandas as pd
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.evaluation.metrics import score
-from flairflow.evaluation.threshold import best_threshold
+from flairflow.evaluation.threshold import best_thresholds
 from flairflow.images.grid import Array, Image
 from flairflow.images.masks import decode, resolve
 from flairflow.images.nifti import read_labels
 from flairflow.images.resample import resample
 from flairflow.inference.stage import read_prepared
-from flairflow.paths import Results
+from flairflow.paths import RULES, Results
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 
@@ -28,20 +28,25 @@ def evaluate_scan(scan: Scan, registered: Row, segmented: Row, config: Config, r
     return _scores(scan, registered, predictions, config, results)
 
 
-def evaluate_threshold(
-    scan: Scan, registered: Row, prepared: Row, thresholds: Mapping[str, float], config: Config, results: Results
+def evaluate_thresholds(
+    scan: Scan,
+    registered: Row,
+    prepared: Row,
+    thresholds: Mapping[str, tuple[float, float]],
+    config: Config,
+    results: Results,
 ) -> Outcome:
-    """Score the threshold rule on one scan: z-scores brought to the native grid, cut at the label's threshold."""
+    """Score an intensity rule on one scan: z-scores brought to the native grid, between the label's low and high."""
     ready = read_prepared(scan, prepared, results)
     # Outside the brain nothing is a lesion: a z-score no threshold is below.
     scores = np.where(ready.brain, ready.images[0], -10.0)
     native = resample(Image(scores, ready.grid.affine), ready.native, cval=-10.0).data
-    predictions = {label: native > threshold for label, threshold in thresholds.items()}
+    predictions = {label: (native > low) & (native <= high) for label, (low, high) in thresholds.items()}
     return _scores(scan, registered, predictions, config, results)
 
 
 def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results: Results) -> pd.DataFrame:
-    """For every label the best threshold over the training scans where it is annotated: label, threshold, Dice, scans.
+    """For every intensity rule and label the best thresholds over the training scans where the label is annotated.
 
     scans : training scans with their rows of the ledger of `preprocess`.
     """
@@ -57,9 +62,9 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
                     classes = resolve(bits, config.labels, config.precedence)
                     yield ready.images[0][ready.brain], (classes == number + 1)[ready.brain]
 
-        threshold, dice = best_threshold(known())
-        rows.append((label, threshold, dice, sum(label in scan.annotated for scan, _ in scans)))
-    return pd.DataFrame(rows, columns=["label", "threshold", "training_dice", "scans"])
+        count = sum(label in scan.annotated for scan, _ in scans)
+        rows += [(rule, label, *found, count) for rule, found in zip(RULES, best_thresholds(known()), strict=True)]
+    return pd.DataFrame(rows, columns=["rule", "label", "low", "high", "training_dice", "scans"])
 
 
 def _scores(scan: Scan, registered: Row, predictions: Mapping[str, Array], config: Config, results: Results) -> Outcome:

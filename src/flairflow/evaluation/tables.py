@@ -12,7 +12,7 @@ from flairflow.cohort.sharding import shard_names
 from flairflow.config.models import Config
 from flairflow.evaluation.metrics import COLUMNS
 from flairflow.evaluation.stage import choose_thresholds
-from flairflow.paths import THRESHOLD, Results
+from flairflow.paths import Results
 from flairflow.shards.ledger import Row, read_ledgers
 from flairflow.tables import Column, column, write_table
 
@@ -31,8 +31,10 @@ VOLUME_COLUMNS: dict[str, Column] = {
     "reason": column("Why there is no volume"),
 }
 THRESHOLD_COLUMNS: dict[str, Column] = {
+    "rule": column("A voxel is called the label where low < intensity <= high; one_threshold has no high"),
     "label": column("Lesion label"),
-    "threshold": column("Intensity above which a voxel is called the label, chosen on training scans", "brain z-score"),
+    "low": column("Lower threshold, chosen on the training scans", "brain z-score"),
+    "high": column("Upper threshold, chosen on the training scans; inf: none", "brain z-score"),
     "training_dice": column("Mean Dice of that rule over the lesion-bearing training scans"),
     "scans": column("Training scans in which the label is annotated"),
 }
@@ -66,19 +68,19 @@ def write_metrics(config: Config, results: Results) -> None:
     scans = {scan.scan: scan for scan in read_scans(results.cohort, config.labels, config.images)}
     rows = []
     for ensemble in config.compared:
-        for name, row in _rows(f"evaluate/{ensemble}", ["test"], results, annotated=True).items():
+        for name, row in _rows(f"evaluate/{ensemble}", ["test"], results, having="annotated").items():
             if row.status == "ok":
                 rows += _scores(scans[name], ensemble, row, config.labels)
     write_table(results.table("metrics"), pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
 
 
 def write_thresholds(config: Config, results: Results) -> None:
-    """tables/threshold.tsv: the best single intensity threshold per label."""
+    """tables/thresholds.tsv: the best thresholds of each intensity rule per label."""
     prepared = _rows("preprocess", ["train"], results)
     scans = read_scans(results.cohort, config.labels, config.images)
     ready = [(scan, prepared[scan.scan]) for scan in scans if scan.scan in prepared]
     table = choose_thresholds([(scan, row) for scan, row in ready if row.status == "ok"], config, results)
-    write_table(results.table(THRESHOLD), table, THRESHOLD_COLUMNS)
+    write_table(results.table("thresholds"), table, THRESHOLD_COLUMNS)
 
 
 def _scores(scan: Scan, ensemble: str, row: Row, labels: Sequence[str]) -> list[dict[str, object]]:
@@ -90,6 +92,6 @@ def _scores(scan: Scan, ensemble: str, row: Row, labels: Sequence[str]) -> list[
     return scores
 
 
-def _rows(stage: str, splits: Sequence[str], results: Results, annotated: bool = False) -> dict[str, Row]:
-    names = shard_names(results, splits, annotated)
+def _rows(stage: str, splits: Sequence[str], results: Results, having: str | None = None) -> dict[str, Row]:
+    names = shard_names(results, splits, having)
     return read_ledgers(results.ledger(stage, shard) for shard in names)

@@ -49,10 +49,11 @@ def write_image(path: Path, image: Image, like: Path | None = None, slope: float
 
     image : bool data is stored as uint8, otherwise in its own type.
     like  : a NIfTI file whose qform and sform codes are taken over (same grid); else both say "scanner".
-    slope : store as int16 in steps of `slope` (values are clipped to what int16 can hold).
+    slope : store as int16 in steps of `slope` (values are clipped to what int16 can hold); uint8 data are such steps
+            already and are stored as they are. A further axis after the three of space is fine.
     """
     data = image.data.astype(np.uint8) if image.data.dtype == bool else image.data
-    if slope is not None:
+    if slope is not None and data.dtype != np.uint8:
         data = np.clip(np.rint(data / slope), -32767, 32767).astype(np.int16)
     file = nib.Nifti1Image(data, image.affine)
     qform_code, sform_code = _form_codes(like)

@@ -37,10 +37,7 @@ class Segmentation:
 def segment_prepared(prepared: Prepared, ensemble: Ensemble) -> Segmentation:
     """Segment a prepared scan. A voxel gets the class of the largest probability after linear resampling onto the
     native grid; outside the brain there is no lesion. Raises ScanError when the probabilities are not finite."""
-    probabilities = ensemble.predict(prepared.images)
-    if not np.isfinite(probabilities).all():
-        raise ScanError("the model's probabilities are not finite")
-    probabilities[1:, ~prepared.brain] = 0
+    probabilities = predict_prepared(prepared, ensemble)
     box = _box(prepared.grid, prepared.native)
     low = np.array([part.start for part in box])
     target = crop(prepared.native, low, np.array([part.stop for part in box]))
@@ -54,6 +51,16 @@ def segment_prepared(prepared: Prepared, ensemble: Ensemble) -> Segmentation:
     classes = np.zeros(prepared.native.shape, np.uint8)
     classes[box] = np.argmax(native, axis=0)
     return Segmentation(classes, native, box)
+
+
+def predict_prepared(prepared: Prepared, ensemble: Ensemble) -> Array:
+    """Probabilities of a prepared scan on its own grid, float32 (1 + labels, X, Y, Z), background first; those of the
+    labels are 0 outside the brain. Raises ScanError when they are not finite."""
+    probabilities = ensemble.predict(prepared.images)
+    if not np.isfinite(probabilities).all():
+        raise ScanError("the model's probabilities are not finite")
+    probabilities[1:, ~prepared.brain] = 0
+    return probabilities
 
 
 def _box(inner: Grid, outer: Grid) -> tuple[slice, slice, slice]:

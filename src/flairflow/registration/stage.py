@@ -113,6 +113,8 @@ def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
         masks[label] = where
         if ignore.any():
             ignored[label] = ignore
+    for label, where in masks.items():
+        values[f"{label}_known_ml"] = round(float(where.sum()) * reference.grid.voxel_ml, 6)
     for role, parts in (("bits", masks), ("ignore", ignored)):
         if parts:
             files[role] = output(f"desc-{role}_dseg.nii.gz")

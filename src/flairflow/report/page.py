@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -14,7 +15,7 @@ import pandas as pd
 
 from flairflow import __version__
 from flairflow.cohort.index import read_scans
-from flairflow.cohort.scan import SPLITS, Scan
+from flairflow.cohort.scan import Scan
 from flairflow.cohort.sharding import shard_names
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
@@ -22,8 +23,9 @@ from flairflow.files import write_text
 from flairflow.images.masks import decode
 from flairflow.images.nifti import read_image, read_labels
 from flairflow.paths import Results
+from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.mosaics import write_mosaic
-from flairflow.report.summary import scores_by_ensemble, write_summary
+from flairflow.report.summary import scored, write_summary
 from flairflow.shards.ledger import Row, read_ledgers
 from flairflow.tables import read_table
 
@@ -32,20 +34,23 @@ def write_report(config: Config, results: Results) -> None:
     """Write report/index.html with its mosaics, and report/summary.txt."""
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
-    metrics = read_table(results.table("metrics"))
+    comparison = read_table(results.table("comparison"))
+    registered = _ledger("register", results)
     context = {
         "title": config.report.title,
         "version": __version__,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "labels": config.labels,
         "segmenter": config.segmenter,
-        "counts": cohort_counts(scans, config.labels),
+        "counts": cohort_counts(scans, registered, config.labels),
         "excluded": [(scan.scan, scan.reason) for scan in scans if not scan.included],
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
-        "scores": scores_by_ensemble(metrics).to_dict("records"),
-        "volumes": _volume_summary(volumes),
-        "mosaics": _mosaics(scans, volumes, config, results),
+        "comparison": scored(comparison).to_dict("records"),
+        "comparison_figure": os.path.relpath(results.comparison_figure, results.report.parent),
+        "filled_in": pseudolabel_counts(scans, config, results),
+        "volumes": volume_summary(volumes),
+        "mosaics": _mosaics(scans, registered, volumes, config, results),
     }
     template = resources.files("flairflow.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -53,48 +58,12 @@ def write_report(config: Config, results: Results) -> None:
     )
     environment.filters["number"] = _number
     write_text(results.report, environment.from_string(template).render(context))
-    write_summary(config, results, scans, volumes, metrics)
+    write_summary(config, results, scans, volumes, comparison)
 
 
-def cohort_counts(scans: Sequence[Scan], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Per dataset: scans found, included, by split, and per label how many have a mask, none, or are unknown."""
-    counts = []
-    for dataset in dict.fromkeys(scan.dataset for scan in scans):
-        own = [scan for scan in scans if scan.dataset == dataset]
-        used = [scan for scan in own if scan.included]
-        row: dict[str, Any] = {
-            "dataset": dataset,
-            "participants": len({scan.participant for scan in used}),
-            "found": len(own),
-            "included": len(used),
-        }
-        row |= {split: sum(scan.split == split for scan in used) for split in SPLITS}
-        row["annotated"] = {
-            label: {
-                "mask": sum(scan.masks[label].annotation == "mask" for scan in used),
-                "none": sum(scan.masks[label].annotation == "none" for scan in used),
-                "missing": sum(scan.masks[label].annotation == "missing" for scan in used),
-            }
-            for label in labels
-        }
-        counts.append(row)
-    return counts
-
-
-def _volume_summary(volumes: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for (dataset, label), group in volumes.groupby(["dataset", "label"], sort=False):
-        ml = group["volume_ml"].dropna().astype(float)
-        quartiles = np.percentile(ml, [25, 50, 75]) if len(ml) else [None] * 3
-        rows.append(
-            {"dataset": dataset, "label": label, "scans": len(ml), "without": int((ml == 0).sum())}
-            | dict(zip(("lower", "median", "upper"), quartiles, strict=True))
-            | {"largest": ml.max() if len(ml) else None}
-        )
-    return rows
-
-
-def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, results: Results) -> list[dict[str, Any]]:
+def _mosaics(
+    scans: Sequence[Scan], registered: Mapping[str, Row], volumes: pd.DataFrame, config: Config, results: Results
+) -> list[dict[str, Any]]:
     """Test scans first, then a spread over the rest, one file each beside the page; those of earlier reports go."""
     folder = results.report.parent / "mosaics"
     shutil.rmtree(folder, ignore_errors=True)
@@ -105,7 +74,6 @@ def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, resul
     wanted = config.report.mosaics
     first = _spread(tested, max(wanted - wanted // 3, wanted - len(others)))
     chosen = [*first, *_spread(others, wanted - len(first))]
-    registered = _ledger("register", results)
     shown: list[dict[str, Any]] = []
     for scan in chosen:
         path = folder / f"{scan.scan}.png"

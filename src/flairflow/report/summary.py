@@ -13,31 +13,13 @@ from flairflow.files import write_text
 from flairflow.paths import Results
 
 
-def scores_by_ensemble(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Per label and ensemble: mean Dice and its n over scans with a lesion, mean absolute volume error, and over scans
-    known to have none how many got a false lesion and the mean false volume."""
-    rows = []
-    for (label, ensemble), group in metrics.groupby(["label", "ensemble"], sort=False):
-        bearing, free = group[group["dice"].notna()], group[group["dice"].isna()]
-        rows.append(
-            {
-                "label": label,
-                "ensemble": ensemble,
-                "bearing": len(bearing),
-                "dice": bearing["dice"].astype(float).mean(),
-                "volume_error_ml": bearing["volume_error_ml"].astype(float).abs().mean(),
-                "free": len(free),
-                "false_scans": int((free["false_ml"].astype(float) > 0).sum()),
-                "false_ml": free["false_ml"].astype(float).mean(),
-            }
-        )
-    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["label", "ensemble"]).sort_values(
-        "label", kind="stable"
-    )
+def scored(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the comparison that stand on at least one scan."""
+    return comparison[comparison["lesion_scans"] + comparison["lesion_free_scans"] > 0]
 
 
 def write_summary(
-    config: Config, results: Results, scans: Sequence[Scan], volumes: pd.DataFrame, metrics: pd.DataFrame
+    config: Config, results: Results, scans: Sequence[Scan], volumes: pd.DataFrame, comparison: pd.DataFrame
 ) -> None:
     """Write report/summary.txt: counts, what was left out and why, scores, and where to look."""
     included = [scan for scan in scans if scan.included]
@@ -52,13 +34,16 @@ def write_summary(
     lines += [f"  {count} x {reason}" if count > 1 else f"  {reason}" for reason, count in reasons.most_common(5)]
     if len(reasons) > 5:
         lines.append(f"  ... and {len(reasons) - 5} other reasons")
-    if len(metrics):
-        lines += ["", "On the test participants (mean over scans):", ""]
-        lines.append(f"  {'label':8} {'ensemble':20} {'Dice':>6} {'scans':>6} {'false ml':>9} {'lesion-free':>12}")
-        for row in scores_by_ensemble(metrics).to_dict("records"):
-            dice, false = (f"{row[key]:.3f}" if not pd.isna(row[key]) else "-" for key in ("dice", "false_ml"))
+    if len(scored(comparison)):
+        lines += ["", "On the test participants (mean over scans; false lesions where there are none):", ""]
+        lines.append(f"  {'':32} {'Dice':>6} {'sd':>6} {'scans':>6} {'false':>7} {'false ml':>9} {'scans':>6}")
+        numbers = ("dice_mean", "dice_sd", "false_lesions_mean", "false_ml_mean")
+        for row in scored(comparison).to_dict("records"):
+            dice, spread, false, ml = ("-" if pd.isna(row[key]) else f"{row[key]:.3f}" for key in numbers)
+            ensemble = row["ensemble"].replace("_", " ")
             lines.append(
-                f"  {row['label']:8} {row['ensemble']:20} {dice:>6} {row['bearing']:>6} {false:>9} {row['free']:>12}"
+                f"  {row['label']:8} {ensemble:23} {dice:>6} {spread:>6} {row['lesion_scans']:>6}"
+                f" {false:>7} {ml:>9} {row['lesion_free_scans']:>6}"
             )
     lines += [
         "",

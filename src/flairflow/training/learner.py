@@ -24,7 +24,7 @@ from flairflow.training.network import build_network, network_weights, supervise
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import selection_score, validate
-from flairflow.training.strategies import Strategy, Task
+from flairflow.training.strategies import Annotations, Strategy, Task
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         output = self.network(arrange(batch["image"], self.device))
-        target, known, ignored = self.strategy.targets(batch["bits"], batch["ignore"], batch["annotated"], self.task)
+        given = Annotations(batch["bits"], batch["ignore"], batch["annotated"], batch["teacher"])
+        target, known, ignored = self.strategy.targets(given, self.task)
         loss = supervise(output, lambda logits: self.strategy.loss(logits, target, known, ignored))
         self.losses.append(loss.detach())
         return loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from flairflow.images.masks import decode
 from flairflow.images.nifti import memory_map
 from flairflow.training.augmentation import Augmentation
 from flairflow.training.scans import PreparedScan
+from flairflow.training.targets import fill_missing
 
 # Of each scan and class this many voxels at most are kept as patch centres: 16 kB each.
 CENTRES = 4096
@@ -28,11 +30,13 @@ class Patches(Dataset[dict[str, Tensor]]):
     """The endless sequence of training patches, from which `window` takes a piece.
 
     Scans come in a new seeded permutation each pass. A patch is centred on a voxel of the brain with no known label
-    (`background_share`) or, evenly, of one of the annotated labels that have voxels there; a missing label is never
-    asked for. Centres move inwards as far as a patch would leave the scan; what a small scan lacks is filled with
-    zeros: outside the brain there is known to be no lesion.
+    (`background_share`) or, evenly, of one of the known labels that have voxels there: the annotated ones, and all
+    where a teacher filled in the others. A label that is unknown is never asked for. Centres move inwards as far as a
+    patch would leave the scan; what a small scan lacks is filled with zeros: outside the brain there is known to be no
+    lesion.
 
-    An item: `image` float32 (C, X, Y, Z), `bits` and `ignore` uint8 (X, Y, Z), `annotated` bool (L).
+    An item: `image` float32 (C, X, Y, Z), `bits` and `ignore` uint8 (X, Y, Z), `annotated` bool (L), `teacher` uint8
+    (1 + L, X, Y, Z), zero for a scan without a teacher's probabilities; of length 0 if no scan has them.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Patches(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.scans, self.labels, self.settings, self.seed = tuple(scans), tuple(labels), settings, seed
         self.centres = [_centres(scan, self.labels, (seed, number)) for number, scan in enumerate(self.scans)]
+        self.teacher_channels = 1 + len(self.labels) if any(scan.teacher for scan in self.scans) else 0
         self.augmentation = Augmentation(settings.augmentation, settings.patch)
         self.first, self.count = 0, 0
         # MONAI would wrap every tensor with metadata that nothing here reads.
@@ -63,15 +68,17 @@ class Patches(Dataset[dict[str, Tensor]]):
             int(np.clip(c - size // 2, 0, n - size)) if n > size else (n - size) // 2
             for c, n in zip(centre, shape, strict=True)
         )
-        image, masks = read(scan, corner, (size, size, size))
+        box = (size, size, size)
+        image, masks = read(scan, corner, box)
+        masks = torch.cat([masks, read_teacher(scan, corner, box, self.teacher_channels)])
         with _single_thread():
             image, masks = self.augmentation(image, masks, int(rng.integers(2**32)))
-        brain, bits, ignore = masks
+        brain, bits, ignore = masks[:3]
         present = torch.tensor([path is not None for path in scan.images])
         # Outside the brain, and in a sequence that is not there, images are exactly zero: as when segmenting.
         image = image * brain * present[:, None, None, None]
         annotated = torch.tensor([label in scan.annotated for label in self.labels])
-        return {"image": image, "bits": bits, "ignore": ignore, "annotated": annotated}
+        return {"image": image, "bits": bits, "ignore": ignore, "annotated": annotated, "teacher": masks[3:]}
 
     def _draw_centre(self, chosen: int, rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
         shape, background, by_label = self.centres[chosen]
@@ -97,6 +104,16 @@ def read(scan: PreparedScan, corner: Sequence[int], size: Sequence[int]) -> tupl
     return torch.from_numpy(image), torch.from_numpy(masks)
 
 
+def read_teacher(scan: PreparedScan, corner: Sequence[int], size: Sequence[int], channels: int) -> Tensor:
+    """A teacher's probabilities in the same box, uint8 (`channels`, X, Y, Z); zero where the scan has none."""
+    box = np.zeros((channels, *size), np.uint8)
+    if scan.teacher is not None:
+        stored, _, _ = memory_map(scan.teacher)
+        for number, channel in enumerate(box):
+            _copy_into(channel, stored[..., number], corner)
+    return torch.from_numpy(box)
+
+
 def shape_of(scan: PreparedScan) -> tuple[int, int, int]:
     """The shape (X, Y, Z) of a scan."""
     x, y, z = memory_map(scan.brain)[0].shape
@@ -118,6 +135,10 @@ def _read_into(box: Array, path: Path | None, corner: Sequence[int]) -> None:
     if path is None:
         return
     stored, slope, _ = memory_map(path)
+    _copy_into(box, stored, corner, slope)
+
+
+def _copy_into(box: Array, stored: Array, corner: Sequence[int], slope: float = 1.0) -> None:
     inside = tuple(
         slice(max(c, 0), min(c + n, full)) for c, n, full in zip(corner, box.shape, stored.shape, strict=True)
     )
@@ -129,22 +150,23 @@ def _centres(
     scan: PreparedScan, labels: Sequence[str], seed: tuple[int, int]
 ) -> tuple[tuple[int, int, int], Array, dict[str, Array]]:
     """The scan's shape, and flat indices of voxels (some, where there are many) of background and each known label."""
-    shape = shape_of(scan)
-    _, (brain, bits, ignore) = (part.numpy() for part in read(_masks_only(scan), (0, 0, 0), shape))
+    shape, corner = shape_of(scan), (0, 0, 0)
+    _, masks = read(replace(scan, images=()), corner, shape)
+    known = labels if scan.teacher else scan.annotated
+    if scan.teacher:
+        annotated = torch.tensor([[label in scan.annotated for label in labels]])
+        masks[1] = fill_missing(masks[1][None], annotated, read_teacher(scan, corner, shape, 1 + len(labels))[None])[0]
+    brain, bits, ignore = masks.numpy()
     rng = np.random.default_rng(seed)
     judged = (brain > 0) & (ignore == 0)
     background = judged.copy()
     by_label = {}
     for label in labels:
-        if label in scan.annotated:
+        if label in known:
             mask = decode(bits, label, labels)
             background &= ~mask
             by_label[label] = _some(np.flatnonzero(mask & (ignore == 0)), rng)
     return shape, _some(np.flatnonzero(background), rng), by_label
-
-
-def _masks_only(scan: PreparedScan) -> PreparedScan:
-    return PreparedScan(scan.scan, (), scan.brain, scan.bits, scan.ignore, scan.annotated)
 
 
 def _some(voxels: Array, rng: np.random.Generator) -> Array:

@@ -18,6 +18,8 @@ class PreparedScan:
     ignore    : uint8 image, bit i says that the i-th label is not to be judged in this voxel; None if there is none.
     annotated : the labels whose mask is known. A known mask may be empty ("none there"); a label that is not named
                 here is unknown, whatever `bits` says.
+    teacher   : uint8 (X, Y, Z, 1 + L), a teacher's probabilities in 255ths, background first (`training.pseudolabels`);
+                None where it was not asked.
     """
 
     scan: str
@@ -26,3 +28,4 @@ class PreparedScan:
     bits: Path | None
     ignore: Path | None
     annotated: tuple[str, ...]
+    teacher: Path | None = None

@@ -26,6 +26,7 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     """Train the network `part` of a strategy with one seed and write its model folder. What changed since it was last
     trained is logged. Raises ConfigError when the strategy can learn from no scan."""
     rows = read_ledgers(results.ledger("preprocess", shard) for shard in shard_names(results, ["train", "validation"]))
+    predicted = _teachings(config.pseudolabels.teacher, results) if strategy(name).taught else {}
     task = Task(config.labels, config.precedence, strategy(name).parts(config.labels)[part])
     # A scan that this model does not learn from must not make it train again.
     scans = [
@@ -34,8 +35,15 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         if scan.scan in rows
         and rows[scan.scan].status == "ok"
         and (strategy(name).learns_from(scan.annotated, task) if scan.split == "train" else scan.annotated)
+        # A scan that its teacher failed on would count what is missing as not there.
+        and (scan.scan not in predicted or predicted[scan.scan].status == "ok")
     ]
-    inputs = {scan.scan: rows[scan.scan].fingerprint for scan in scans}
+    inputs = {
+        scan.scan: stages.fingerprint(rows[scan.scan].fingerprint, predicted[scan.scan].fingerprint)
+        if scan.scan in predicted
+        else rows[scan.scan].fingerprint
+        for scan in scans
+    }
     work = results.training_work(name, part, seed)
     _say_what_changed(work.parent / f"{work.name}.scans.json", inputs, f"{name} ({part}, seed {seed})")
     model = train(
@@ -47,7 +55,11 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         preprocessing=config.preprocessing,
         settings=config.training,
         seed=seed,
-        training=[prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "train"],
+        training=[
+            prepared_scan(scan, rows[scan.scan], results, predicted.get(scan.scan))
+            for scan in scans
+            if scan.split == "train"
+        ],
         validation=[prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"],
         work=work,
         fingerprint=stages.fingerprint(stages.settings_hash(config, "train"), name, part, seed, inputs),
@@ -56,8 +68,8 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     save_model(results.model(name, part, seed), model)
 
 
-def prepared_scan(scan: Scan, row: Row, results: Results) -> PreparedScan:
-    """A scan as training sees it, from its row in the ledger of `preprocess`."""
+def prepared_scan(scan: Scan, row: Row, results: Results, predicted: Row | None = None) -> PreparedScan:
+    """A scan as training sees it, from its row in the ledger of `preprocess` and that of the teacher, if it has one."""
 
     def file(role: str) -> Path | None:
         return results.root / row.files[role] if role in row.files else None
@@ -69,7 +81,13 @@ def prepared_scan(scan: Scan, row: Row, results: Results) -> PreparedScan:
         bits=file("bits"),
         ignore=file("ignore"),
         annotated=scan.annotated,
+        teacher=results.root / predicted.files["teacher"] if predicted else None,
     )
+
+
+def _teachings(teacher: str, results: Results) -> dict[str, Row]:
+    names = shard_names(results, ["train"], having="incomplete")
+    return read_ledgers(results.ledger(f"pseudolabel/{teacher}", shard) for shard in names)
 
 
 def _say_what_changed(record: Path, inputs: dict[str, str], model: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flairflow.training.strategies import Strategy, Task
+from flairflow.training.strategies import Annotations, Strategy, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,10 +15,11 @@ def _learns_from(annotated: Sequence[str], task: Task) -> bool:
     return bool(set(task.labels) & set(annotated))
 
 
-def _targets(bits: Tensor, ignore: Tensor, annotated: Tensor, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+def _targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
     from flairflow.training.targets import class_numbers
 
-    return class_numbers(bits, annotated, task.labels, task.precedence), annotated, ignore > 0
+    target = class_numbers(given.bits, given.annotated, task.labels, task.precedence)
+    return target, given.annotated, given.ignore > 0
 
 
 def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:

@@ -1,0 +1,31 @@
+# A teacher, the ensemble of another strategy, predicts the training scans that lack a mask; only those.
+
+
+def pseudolabels(wildcards):
+    """What a strategy's teacher, if it has one, must have predicted before."""
+    teacher = dag.teacher(CONFIG, wildcards.strategy)
+    return ledgers(f"pseudolabel/{teacher}", ["train"], having="incomplete")(wildcards) if teacher else []
+
+
+rule pseudolabel:
+    input:
+        lambda wildcards: dag.model_files(CONFIG, wildcards.ensemble),
+        RESULTS.ledger("preprocess", "{shard}"),
+    output:
+        RESULTS.ledger("pseudolabel/{ensemble}", "{shard}"),
+    log:
+        RESULTS.log("pseudolabel", "{ensemble}/{shard}"),
+    benchmark:
+        RESULTS.benchmark("pseudolabel/{ensemble}", "{shard}")
+    conda:
+        "../envs/network.yaml"
+    threads: 4
+    resources:
+        mem_mb=dag.scaled(8000),
+        runtime=dag.scaled(240),
+        gpu=1,
+    params:
+        settings=dag.version(CONFIG, "pseudolabel"),
+    shell:
+        "flairflow pseudolabel --config {RESULTS.config:q} --shard {wildcards.shard}"
+        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"

@@ -1,0 +1,61 @@
+"""The stage `pseudolabel`: what a teacher's ensemble sees in the training scans that lack a mask."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+
+from flairflow import __version__
+from flairflow.cohort.scan import Scan
+from flairflow.config.models import Config
+from flairflow.files import write_text
+from flairflow.images.grid import Array, Image
+from flairflow.images.masks import decode
+from flairflow.images.nifti import read_labels, write_image
+from flairflow.inference.ensemble import Ensemble
+from flairflow.inference.segment import predict_prepared
+from flairflow.inference.stage import read_prepared
+from flairflow.paths import SOFTWARE, Results, derivative
+from flairflow.shards.ledger import Row
+from flairflow.shards.run import Outcome
+from flairflow.training.targets import fill_missing
+
+STEP = 1 / 255
+
+
+def pseudolabel_scan(
+    scan: Scan, prepared: Row, ensemble: Ensemble, teacher: str, config: Config, results: Results
+) -> Outcome:
+    """Write the probabilities of background and every label of one prepared scan, uint8 (X, Y, Z, 1 + L) on its grid.
+
+    What fills in each missing mask (`training.targets.fill_missing`) is measured in ml. Raises ScanError.
+    """
+    ready = read_prepared(scan, prepared, results)
+    stored = np.rint(predict_prepared(ready, ensemble) / STEP).astype(np.uint8)
+    folder = results.pseudolabels(teacher)
+    files = {"teacher": derivative(folder, scan.scan, "probseg.nii")}
+    write_image(files["teacher"], Image(np.moveaxis(stored, 0, -1), ready.grid.affine), slope=STEP)
+    sidecar = {
+        "Description": "Probabilities by a model, one volume a class, on the grid of the prepared scan",
+        "LabelMap": ["background", *config.labels],
+        "Model": teacher,
+        "ModelHash": ensemble.hash,
+        "SoftwareName": SOFTWARE,
+        "SoftwareVersion": __version__,
+    }
+    write_text(derivative(folder, scan.scan, "probseg.json"), json.dumps(sidecar, indent=2) + "\n")
+    bits = read_labels(results.root / prepared.files["bits"]).data.astype(np.uint8)
+    filled = _filled(bits, stored, scan, config)
+    missing = [label for label in config.labels if label not in scan.annotated]
+    volumes = {label: float(decode(filled, label, config.labels).sum()) * ready.grid.voxel_ml for label in missing}
+    return Outcome(files, {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()})
+
+
+def _filled(bits: Array, probabilities: Array, scan: Scan, config: Config) -> Array:
+    annotated = torch.tensor([[label in scan.annotated for label in config.labels]])
+    filled: Array = fill_missing(torch.from_numpy(bits)[None], annotated, torch.from_numpy(probabilities)[None])[
+        0
+    ].numpy()
+    return filled

@@ -1,0 +1,81 @@
+"""What the report counts: scans and what is known of them, what a teacher filled in, volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flairflow.cohort.scan import SPLITS, Scan
+from flairflow.cohort.sharding import shard_names
+from flairflow.config.models import Config
+from flairflow.paths import Results
+from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.training.strategies import strategy
+
+
+def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Per dataset: scans found, included, by split, and per label how many have a lesion, none, or are unknown.
+
+    A scan has none if its mask is empty or absent where the configuration says that this means none.
+    """
+
+    def known(scan: Scan, label: str) -> str:
+        if scan.masks[label].annotation == "missing":
+            return "missing"
+        row = registered.get(scan.scan)
+        empty = row is not None and row.values.get(f"{label}_known_ml") == 0
+        return "none" if empty or scan.masks[label].annotation == "none" else "lesion"
+
+    counts = []
+    for dataset in dict.fromkeys(scan.dataset for scan in scans):
+        own = [scan for scan in scans if scan.dataset == dataset]
+        used = [scan for scan in own if scan.included]
+        row: dict[str, Any] = {
+            "dataset": dataset,
+            "participants": len({scan.participant for scan in used}),
+            "found": len(own),
+            "included": len(used),
+        }
+        row |= {split: sum(scan.split == split for scan in used) for split in SPLITS}
+        row["annotated"] = {
+            label: {kind: sum(known(scan, label) == kind for scan in used) for kind in ("lesion", "none", "missing")}
+            for label in labels
+        }
+        counts.append(row)
+    return counts
+
+
+def pseudolabel_counts(scans: Sequence[Scan], config: Config, results: Results) -> list[dict[str, Any]]:
+    """Per taught strategy, dataset and label: how many training scans the teacher filled in, and how much."""
+    rows = []
+    for name in config.strategies if not config.models else ():
+        if not strategy(name).taught:
+            continue
+        teacher = config.pseudolabels.teacher
+        shards = shard_names(results, ["train"], having="incomplete")
+        filled = read_ledgers(results.ledger(f"pseudolabel/{teacher}", shard) for shard in shards)
+        for dataset in dict.fromkeys(scan.dataset for scan in scans):
+            own = [filled[scan.scan] for scan in scans if scan.dataset == dataset and scan.scan in filled]
+            for label in config.labels:
+                ml = [float(found) for row in own if (found := row.values.get(f"{label}_ml")) is not None]
+                if ml:
+                    filled_in = {"scans": len(ml), "with_lesion": sum(volume > 0 for volume in ml), "ml": np.mean(ml)}
+                    rows.append({"strategy": name, "teacher": teacher, "dataset": dataset, "label": label} | filled_in)
+    return rows
+
+
+def volume_summary(volumes: pd.DataFrame) -> list[dict[str, Any]]:
+    """Per dataset and label: scans segmented, without a lesion, and the quartiles and maximum of the volume in ml."""
+    rows = []
+    for (dataset, label), group in volumes.groupby(["dataset", "label"], sort=False):
+        ml = group["volume_ml"].dropna().astype(float)
+        quartiles = np.percentile(ml, [25, 50, 75]) if len(ml) else [None] * 3
+        rows.append(
+            {"dataset": dataset, "label": label, "scans": len(ml), "without": int((ml == 0).sum())}
+            | dict(zip(("lower", "median", "upper"), quartiles, strict=True))
+            | {"largest": ml.max() if len(ml) else None}
+        )
+    return rows
