@@ -243,29 +243,3 @@ def test_the_command_line_gives_the_masks_of_the_workflow(chain: Run, tmp_path: 
     assert "broken_FLAIR.nii.gz: cannot be read, damaged or truncated" in done.stderr
     mask: Any = nib.load(tmp_path / "sub-001_ses-1_dseg.nii.gz")
     assert mask.shape == nib.load(flair).shape  # type: ignore[attr-defined]
-
-
-def test_other_labels_and_a_second_sequence_are_configuration(chain: Run, tmp_path: Path, repository: Path) -> None:
-    """Invented label names, a sequence that half of the scans lack, and a mask drawn on that sequence."""
-    other = Run(tmp_path, repository)
-    manual = {"folder": "derivatives/manual"}
-    bright, dark = manual | {"entities": {"label": "WMH"}}, manual | {"entities": {"label": "ISL"}}
-    config = CONFIG | {
-        "labels": ["Bright", "Dark"],
-        "images": ["FLAIR", "dwi"],
-        "strategies": ["marginal"],
-        "datasets": {
-            "both": {"root": str(chain.folder / "demo/both"), "labels": {"Bright": bright, "Dark": dark}},
-            "islonly": {"root": str(chain.folder / "demo/islonly"), "labels": {"Dark": dark | {"drawn_on": "dwi"}}},
-        },
-    }
-    del config["simulation"]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    other.snakemake()
-    plan = json.loads((other.results.model("marginal", "all", 0) / "plan.json").read_text())
-    assert (plan["labels"], plan["images"]) == (["Bright", "Dark"], ["FLAIR", "dwi"])
-    volumes = read_table(other.results.table("volumes"))
-    assert set(volumes["label"]) == {"Bright", "Dark"} and volumes["volume_ml"].notna().all()
-    prepared = {path.name for path in other.results.prepared.rglob("*desc-prepared_*.nii")}
-    assert {"sub-001_desc-prepared_FLAIR.nii", "sub-001_desc-prepared_dwi.nii"} <= prepared
-    assert not list((other.results.prepared / "both").rglob("*desc-prepared_dwi.nii"))
