@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,6 +172,23 @@ def test_plan_record_and_logs(undisturbed: tuple[Model, Path]) -> None:
         assert [int(row["update"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
     assert list((work / "tensorboard").glob("events.*"))
     assert str(work) not in model.plan.model_dump_json() + record.model_dump_json()
+
+
+def test_the_log_speaks_early(scans: list[PreparedScan], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = SETTINGS.model_copy(update={"updates": 22, "validate_every": 11, "accumulate": 1})
+    caplog.set_level(logging.INFO, logger="flairflow")
+    model = run(scans, tmp_path / "work", settings=settings)
+    start, *lines = [record.getMessage() for record in caplog.records]
+    assert "training marginal (all, seed 0): 4 training scans, 2 to validate on each 11 updates" in start
+    assert "2 patches of 16^3 voxels an update; " in start and "precision" in start and "loader workers" in start
+    said = {int(line.split()[1]): line for line in lines if "loss" in line}
+    # A fifth of the interval, counted from each validation; the rows of the history stand for no more than these.
+    regular = [2, 4, 6, 8, 10, 11, 13, 15, 17, 19, 21, 22]
+    assert sorted(said) == sorted({*regular, 1, 5, 20})
+    assert [row["update"] for row in model.record.history if "loss" in row] == regular
+    assert re.fullmatch(r"update 1 of 22: loss \d\.\d{3}", said[1]), "no speed from one update"
+    for update in (2, 22):
+        assert re.search(r", [\d.e+]+ samples/s.*, \d+ (s|min) left$", said[update]), said[update]
 
 
 def test_multiclass_leaves_partially_labelled_scans_out(scans: list[PreparedScan], tmp_path: Path) -> None:
