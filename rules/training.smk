@@ -5,7 +5,7 @@ rule train_model:
     input:
         ledgers("preprocess", ["train", "validation"]),
     output:
-        [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in MODEL_FILES],
+        [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in (*MODEL_FILES, *BUNDLE_FILES)],
     log:
         RESULTS.log("train", "{strategy}/{part}/seed-{seed}"),
     benchmark:
