@@ -223,7 +223,7 @@ def test_the_log_speaks_early(scans: list[PreparedScan], tmp_path: Path, caplog:
     caplog.set_level(logging.INFO, logger="flairflow")
     model = run(scans, tmp_path / "work", settings=settings)
     start, *lines = [record.getMessage() for record in caplog.records]
-    assert "training marginal (all, seed 0): 4 training scans, 2 to validate on each 11 updates" in start
+    assert "training marginal (all, seed 0): 4 training scans, 2 to validate on every 11 updates" in start
     assert "2 patches of 16^3 voxels an update; " in start and "precision" in start and "loader workers" in start
     said = {int(line.split()[1]): line for line in lines if "loss" in line}
     # A fifth of the interval, counted from each validation; the rows of the history stand for no more than these.

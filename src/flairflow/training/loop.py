@@ -76,7 +76,7 @@ def train(
     )
     last = work / LAST
     log.info(
-        "%s %s (%s, seed %d): %d training scans, %d to validate on each %d updates; %.1f million weights; "
+        "%s %s (%s, seed %d): %d training scans, %d to validate on every %d updates; %.3g million weights; "
         "%d patches of %d^3 voxels an update; %s, precision %s, %d loader workers",
         "resuming" if last.exists() else "training",
         strategy.name,
