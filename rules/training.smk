@@ -6,7 +6,7 @@ rule train_model:
         ledgers("preprocess", ["train", "validation"]),
         pseudolabels,
     output:
-        [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in MODEL_FILES],
+        [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in (*MODEL_FILES, *BUNDLE_FILES)],
     log:
         RESULTS.log("train", "{strategy}/{part}/seed-{seed}"),
     benchmark:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 SOFTWARE = "flairflow"
+# What makes a folder a model, and what training adds so that MONAI alone can run it.
 MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
+BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
 # The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
 RULES = ("one_threshold", "two_thresholds")
 

@@ -59,7 +59,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (
-        1,
+        2,
         lambda config: {
             "training": _dump(config.training),
             "labels": config.labels,

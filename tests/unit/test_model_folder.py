@@ -50,6 +50,7 @@ def test_a_model_comes_back(tmp_path: Path) -> None:
     model = make_model()
     save_model(tmp_path / "model", model)
     assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        "configs",
         "plan.json",
         "record.json",
         "weights.safetensors",

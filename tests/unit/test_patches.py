@@ -217,10 +217,46 @@ def test_masks_move_with_the_image() -> None:
 def test_each_augmentation_changes_the_image_and_is_seeded(name: str) -> None:
     only = Augmentation(AugmentationSettings(**(NO_CHANGE.model_dump() | {name: 1.0})), 16)
     image = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
-    masks = (image > 1).to(torch.uint8)
+    masks = torch.cat([torch.ones_like(image), image > 1]).to(torch.uint8)
+    state = torch.random.get_rng_state()
     changed, changed_masks = only(image, masks, 7)
+    assert torch.equal(torch.random.get_rng_state(), state), "draws of others do not depend on it"
+    torch.rand(5)
     assert not torch.equal(changed, image)
     assert torch.equal(changed, only(image, masks, 7)[0])
     assert not torch.equal(changed, only(image, masks, 8)[0]) or name == "flip"
     assert torch.isfinite(changed).all() and changed.std() < 3
     assert torch.equal(changed_masks, masks) == (name not in ("rotation", "scaling", "flip"))
+
+
+@pytest.mark.parametrize("name", ["motion", "ghosting"])
+def test_artefacts_leave_anatomy_in_its_place(name: str) -> None:
+    # A dark brain with a bright spot near its edge, far from the middle that a moving head turns around.
+    index = np.indices((48, 48, 48)) - 23.5
+    brain = (index**2).sum(0) < 20**2
+    spot = ((index - np.array([10, -9, 8])[:, None, None, None]) ** 2).sum(0) < 3.5**2
+    texture = np.random.default_rng(0).normal(size=brain.shape)
+    image = torch.from_numpy(np.where(brain, texture * 0.2 + 3 * spot, 0)[None].astype(np.float32))
+    masks = torch.from_numpy(np.stack([brain, spot]).astype(np.uint8))
+    only = Augmentation(AugmentationSettings(**(NO_CHANGE.model_dump() | {name: 1.0})), 48)
+    for seed in range(12):
+        changed, changed_masks = only(image, masks, seed)
+        assert torch.equal(changed_masks, masks)
+        assert not changed[0][~torch.from_numpy(brain)].any(), "outside the brain it stays zero"
+        inside, before = changed[0][brain].numpy(), image[0][brain].numpy()
+        assert 0.7 < inside.std() / before.std() < 1.1
+        assert 0.03 < np.abs(inside - before).mean() < 0.4
+        # The spot is still what is bright, and where it was.
+        assert inside[spot[brain]].mean() - inside[~spot[brain]].mean() > 2
+        middle = np.argwhere(changed[0].numpy() > 1.5).mean(axis=0) - 23.5
+        assert np.abs(middle - [10, -9, 8]).max() < 1.5
+
+
+def test_a_head_that_moves_in_one_sequence_may_lie_still_in_the_next() -> None:
+    half = Augmentation(AugmentationSettings(**(NO_CHANGE.model_dump() | {"motion": 0.5})), 16)
+    image = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0)).expand(2, -1, -1, -1)
+    masks = torch.ones(1, 16, 16, 16, dtype=torch.uint8)
+    pairs = [half(image, masks, seed)[0] for seed in range(24)]
+    moved = [tuple(not torch.allclose(one, image[0], atol=1e-5) for one in pair) for pair in pairs]
+    assert set(moved) == {(False, False), (False, True), (True, False), (True, True)}
+    assert not any(torch.allclose(*pair) for pair, both in zip(pairs, moved, strict=True) if all(both))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from flairflow.config.models import AugmentationSettings, NetworkSettings, PreprocessingSettings, TrainingSettings
 from flairflow.errors import ConfigError
@@ -23,9 +26,13 @@ from flairflow.training import loop, selection
 from flairflow.training.device import resolve_precision, share_threads
 from flairflow.training.learner import Learner
 from flairflow.training.loop import train
+from flairflow.training.losses import marginal_loss
 from flairflow.training.model_folder import Model
+from flairflow.training.network import build_network, network_weights
+from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import strategy
+from flairflow.training.targets import class_numbers
 
 LABELS = ("A", "B")
 SETTINGS = TrainingSettings(
@@ -170,6 +177,62 @@ def test_plan_record_and_logs(undisturbed: tuple[Model, Path]) -> None:
         assert [int(row["update"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
     assert list((work / "tensorboard").glob("events.*"))
     assert str(work) not in model.plan.model_dump_json() + record.model_dump_json()
+
+
+def test_updates_are_those_worked_out_by_hand(scans: list[PreparedScan], tmp_path: Path) -> None:
+    # Two updates of two steps of two patches: mean gradient, clipped to a norm that it exceeds, Nesterov momentum,
+    # weight decay, polynomial decay of the rate; heads weighted 2/3 and 1/3.
+    settings = SETTINGS.model_copy(
+        update={"updates": 2, "validate_every": 2, "precision": "32", "gradient_clip": 0.1, "weight_decay": 0.01}
+    )
+    model = run(scans, tmp_path / "work", settings=settings)
+
+    task = model.plan.task
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network(settings.network, 1, 3)
+    patches = Patches(scans[:4], LABELS, settings, seed=0).window(0, 8)
+    steps = list(DataLoader(patches, batch_size=2))
+    speed = {name: torch.zeros_like(weight) for name, weight in network.named_parameters()}
+    for update in range(2):
+        network.zero_grad()
+        for step in steps[2 * update : 2 * update + 2]:
+            target = class_numbers(step["bits"], step["annotated"], task.labels, task.precedence)
+            full, deeper = network(step["image"]).unbind(1)
+            losses = [marginal_loss(head, target, step["annotated"], step["ignore"] > 0) for head in (full, deeper)]
+            ((2 * losses[0] + losses[1]) / 3 / 2).backward()  # type: ignore[no-untyped-call]
+        gradients = {name: weight.grad for name, weight in network.named_parameters()}
+        norm = (
+            float(sum(float(gradient.square().sum()) for gradient in gradients.values() if gradient is not None)) ** 0.5
+        )
+        assert norm > 0.1
+        rate = settings.learning_rate * (1 - update / 2) ** 0.9
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                gradient = gradients[name]
+                assert gradient is not None
+                wanted = gradient * 0.1 / norm + 0.01 * weight
+                speed[name] = wanted + settings.momentum * speed[name]
+                weight.sub_(rate * (wanted + settings.momentum * speed[name]))
+    for name, tensor in network_weights(network).items():
+        torch.testing.assert_close(model.weights[name], tensor, rtol=0, atol=1e-6, msg=name)
+
+
+def test_the_log_speaks_early(scans: list[PreparedScan], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = SETTINGS.model_copy(update={"updates": 22, "validate_every": 11, "accumulate": 1})
+    caplog.set_level(logging.INFO, logger="flairflow")
+    model = run(scans, tmp_path / "work", settings=settings)
+    start, *lines = [record.getMessage() for record in caplog.records]
+    assert "training marginal (all, seed 0): 4 training scans, 2 to validate on every 11 updates" in start
+    assert "2 patches of 16^3 voxels an update; " in start and "precision" in start and "loader workers" in start
+    said = {int(line.split()[1]): line for line in lines if "loss" in line}
+    # A fifth of the interval, counted from each validation; the rows of the history stand for no more than these.
+    regular = [2, 4, 6, 8, 10, 11, 13, 15, 17, 19, 21, 22]
+    assert sorted(said) == sorted({*regular, 1, 5, 20})
+    assert [row["update"] for row in model.record.history if "loss" in row] == regular
+    assert re.fullmatch(r"update 1 of 22: loss \d\.\d{3}", said[1]), "no speed from one update"
+    for update in (2, 22):
+        assert re.search(r", [\d.e+]+ samples/s.*, \d+ (s|min) left$", said[update]), said[update]
 
 
 def test_multiclass_leaves_partially_labelled_scans_out(scans: list[PreparedScan], tmp_path: Path) -> None:

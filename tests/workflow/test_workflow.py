@@ -123,6 +123,7 @@ def test_parsing_imports_nothing_heavy(tmp_path: Path, config_file: Path, reposi
         "bids2table",
         "cc3d",
         "safetensors",
+        "torchio",
     ]
     probe.write_text(f"{text}\nimport sys\nprint('HEAVY', [m for m in {heavy} if m in sys.modules])\n")
     command = [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(probe), "--configfile", str(config_file)]

@@ -125,7 +125,7 @@ class NetworkSettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """The probability of each augmentation (strengths are those of the paper)."""
+    """The probability of each augmentation (strengths are those of the paper where it gives them)."""
 
     rotation: Share = 0.2
     scaling: Share = 0.2
@@ -136,6 +136,8 @@ class AugmentationSettings(Settings):
     low_resolution: Share = 0.25
     gamma: Share = 0.15
     flip: Share = 0.5
+    motion: Share = 0.05
+    ghosting: Share = 0.05
     spike: Share = 0.05
     bias_field: Share = 0.05
 

@@ -19,7 +19,9 @@ from monai.transforms import (
     RandSimulateLowResolution,
 )
 from scipy.spatial.transform import Rotation
+from SimpleITK import ProcessObject
 from torch import Tensor
+from torchio import RandomGhosting, RandomMotion, ScalarImage
 
 from flairflow.config.models import AugmentationSettings
 
@@ -29,6 +31,13 @@ class Augmentation:
 
     def __init__(self, settings: AugmentationSettings, patch: int) -> None:
         self.settings = settings
+        # torchio's defaults; its 10 mm are a sixteenth of the paper's patch, and are that of smaller ones too.
+        self.artefacts = (
+            (settings.motion, RandomMotion(degrees=10, translation=patch / 16)),
+            (settings.ghosting, RandomGhosting(num_ghosts=(4, 10), intensity=(0.5, 1))),
+        )
+        # torchio moves images by SimpleITK, which else would start a thread per core in each of the loader's workers.
+        ProcessObject.SetGlobalDefaultNumberOfThreads(1)
         blur = (0.5, 1.5)
         # A single point of k-space with this log magnitude is a wave of 0.1 to 0.5 (brain sd) in the patch.
         spike = (math.log(0.1 * patch**3), math.log(0.5 * patch**3))
@@ -46,8 +55,9 @@ class Augmentation:
         )
 
     def __call__(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Images, float32 (C, X, Y, Z), and masks, uint8 (M, X, Y, Z) with X = Y = Z: moved together (masks by nearest
-        neighbour, zero where the patch has no data), then the images' intensities changed."""
+        """Images, float32 (C, X, Y, Z), and masks, uint8 (M, X, Y, Z) with X = Y = Z, the brain first: moved together
+        (masks by nearest neighbour, zero where the patch has no data), then the images' intensities changed: artefacts
+        of the acquisition first, for each sequence by itself, then the rest, for all sequences alike."""
         rng = np.random.default_rng(seed)
         affine = self._random_affine(rng)
         if affine is not None:
@@ -56,8 +66,29 @@ class Augmentation:
             masks = F.grid_sample(masks[None].float(), grid, mode="nearest", align_corners=False)[0].to(torch.uint8)
         axes = [axis for axis in (1, 2, 3) if rng.random() < self.settings.flip]
         images, masks = images.flip(axes), masks.flip(axes)
+        images = self._with_artefacts(images, masks[0] > 0, int(rng.integers(2**63)))
         self.intensity.set_random_state(seed=seed)
         return torch.as_tensor(self.intensity(images)), masks
+
+    def _with_artefacts(self, images: Tensor, brain: Tensor, seed: int) -> Tensor:
+        # Sequences are acquired one after the other: who moves in one may lie still in the next.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return torch.stack([self._with_artefacts_in_one(image, brain) for image in images])
+
+    def _with_artefacts_in_one(self, image: Tensor, brain: Tensor) -> Tensor:
+        for probability, artefact in self.artefacts:
+            if torch.rand(()) >= probability:
+                continue
+            # As for a bias field, the minimum is the signal's zero: what moves or ghosts is a bright brain in the dark.
+            lowest = image.min()
+            signal = torch.where(brain, image - lowest, 0)[None]
+            # The world's origin is what torchio turns an image around.
+            middle = np.eye(4)
+            middle[:3, 3] = [(1 - size) / 2 for size in image.shape]
+            changed = artefact(ScalarImage(tensor=signal, affine=middle)).data[0]
+            image = torch.where(brain, changed + lowest, 0)
+        return image
 
     def _random_affine(self, rng: np.random.Generator) -> Tensor | None:
         # One matrix for both, so that voxels are interpolated once; MONAI's RandAffine knows no probability for each.

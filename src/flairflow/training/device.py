@@ -17,6 +17,11 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """The device for people: a GPU by its name, a CPU with the threads torch uses."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
+
+
 def resolve_precision(wanted: str, device: torch.device) -> str:
     """The configured precision ("auto", "32", "bf16", "16") as "32", "bf16" or "16" for this device.
 

@@ -6,7 +6,6 @@ import csv
 import io
 import logging
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from flairflow.config.models import TrainingSettings
 from flairflow.files import atomic, write_text
 from flairflow.training.device import arrange
 from flairflow.training.network import build_network, network_weights, supervise
+from flairflow.training.pace import Pace, is_round
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import selection_score, validate
@@ -68,8 +68,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
             self.network = build_network(settings.network, images, strategy.channels(task))
         self.progress = Progress()
         self.losses: list[Tensor] = []
-        self.started = time.monotonic()
-        self.updates_at_start = 0
+        self.pace, self.updates_at_start = Pace(), 0
 
     def configure_optimizers(self) -> dict[str, Any]:
         settings = self.settings
@@ -97,10 +96,15 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         arrange(self.network, self.device)
 
     def on_train_start(self) -> None:
-        self.started, self.updates_at_start = time.monotonic(), self.global_step
+        self.pace, self.updates_at_start = Pace(), self.global_step
 
     def on_train_epoch_start(self) -> None:
         self.network.train()
+
+    def on_train_batch_start(self, *_: object) -> None:
+        # A GPU that has work in its queue lacks nothing yet.
+        busy = self.device.type == "cuda" and not torch.cuda.current_stream().query()
+        self.pace.lap("working" if busy else "waiting")
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         output = self.network(arrange(batch["image"], self.device))
@@ -111,9 +115,17 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
+        self.pace.lap("working")
+        if self.global_step == self.updates_at_start + self.pace.updates:
+            return  # between the steps of an update
+        self.pace.finish_update()
+        # Counted from the last validation: a run that goes on from there has the same history as one never stopped.
         every = max(self.settings.validate_every // LOG_LINES_PER_INTERVAL, 1)
-        if self.losses and self.global_step % every == 0 and len(self.losses) >= self.settings.accumulate:
-            self._log_losses()
+        if self.global_step % self.settings.validate_every % every == 0:
+            self._note({"loss": self._say_loss(), "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]})
+            self.losses = []
+        elif is_round(self.pace.updates):
+            self._say_loss()
 
     def on_train_epoch_end(self) -> None:
         scores = validate(
@@ -125,6 +137,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
             self.precision_name,
             self.voxel_ml,
         )
+        self.pace.finish_validation()
         score, best = selection_score(scores), self.progress.best_score
         # Without a score (no validation scans) the last weights are the best known.
         if math.isnan(score) or best is None or score > best:
@@ -143,22 +156,19 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.progress = Progress(**checkpoint["progress"])
 
-    def _log_losses(self) -> None:
+    def _say_loss(self) -> float:
+        """Log a line and return the mean loss since the history's last row."""
         loss = float(torch.stack(self.losses).mean())
         if not math.isfinite(loss):
             raise RuntimeError(f"the loss is {loss} at update {self.global_step}: try a smaller learning_rate")
-        self.losses = []
-        done = self.global_step - self.updates_at_start
-        speed = done / (time.monotonic() - self.started)
-        log.info(
-            "update %d of %d: loss %.3f, %.1f samples/s, %.0f s left",
-            self.global_step,
-            self.settings.updates,
-            loss,
-            speed * self.settings.batch * self.settings.accumulate,
-            (self.settings.updates - self.global_step) / speed,
+        settings, done = self.settings, self.global_step
+        pace = self.pace.describe(
+            settings.batch * settings.accumulate,
+            updates_left=settings.updates - done,
+            validations_left=settings.updates // settings.validate_every - (done - 1) // settings.validate_every,
         )
-        self._note({"loss": loss, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]})
+        log.info("update %d of %d: loss %.3f%s", done, settings.updates, loss, pace)
+        return loss
 
     def _note(self, values: dict[str, float]) -> None:
         values = {name: value for name, value in values.items() if not math.isnan(value)}

@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from flairflow.config.models import PreprocessingSettings, TrainingSettings
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
-from flairflow.training.device import choose_device, resolve_precision, share_threads
+from flairflow.training.device import choose_device, device_name, resolve_precision, share_threads
 from flairflow.training.learner import LAST, Learner
 from flairflow.training.model_folder import Model, Plan, Record
 from flairflow.training.scans import PreparedScan
@@ -71,11 +71,27 @@ def train(
     device = choose_device()
     precision = resolve_precision(settings.precision, device)
     workers = share_threads(threads, device)
-    log.info("training %s (%s) on %d scans: %s, precision %s", strategy.name, part, len(learnt), device, precision)
     learner = Learner(
         strategy, task, settings, seed, learnt, validation, len(images), preprocessing.spacing, work, precision, workers
     )
     last = work / LAST
+    log.info(
+        "%s %s (%s, seed %d): %d training scans, %d to validate on every %d updates; %.3g million weights; "
+        "%d patches of %d^3 voxels an update; %s, precision %s, %d loader workers",
+        "resuming" if last.exists() else "training",
+        strategy.name,
+        part,
+        seed,
+        len(learnt),
+        len(learner.validation),
+        settings.validate_every,
+        sum(weights.numel() for weights in learner.network.parameters()) / 1e6,
+        settings.batch * settings.accumulate,
+        settings.patch,
+        device_name(device),
+        precision,
+        workers,
+    )
     with warnings.catch_warnings():
         # Lightning suggests more workers than the rule has threads for, and explains its own internals.
         warnings.simplefilter("ignore")

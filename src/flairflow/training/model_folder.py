@@ -1,4 +1,4 @@
-"""A trained model on disk: a folder with `weights.safetensors`, `plan.json` and `record.json`."""
+"""A trained model on disk: a folder with `weights.safetensors`, `plan.json` and `record.json`, and a MONAI bundle."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from flairflow.config.models import NetworkSettings, PreprocessingSettings, Settings
 from flairflow.errors import ConfigError
 from flairflow.files import atomic, write_text
+from flairflow.training.bundle import write_bundle
 from flairflow.training.network import build_network, load_network_weights
 from flairflow.training.strategies import Task, strategy
 
@@ -41,7 +42,9 @@ class Plan(Settings):
 
 
 class Record(Settings):
-    """How the model came to be. `history` has a row per line of the training log, `annotated` scans per label."""
+    """How the model came to be. `history` has a row per row of the training log, `annotated` the training scans with a
+    mask of each label; `inputs` is a hash of the settings, the seed and the scans (their files and how they were
+    prepared): the same inputs give the same."""
 
     seed: int
     updates: int
@@ -78,6 +81,7 @@ def save_model(folder: Path, model: Model) -> None:
     with atomic(folder / WEIGHTS) as partial:
         save_file(model.weights, partial)
     write_text(folder / PLAN, model.plan.model_dump_json(indent=2) + "\n")
+    write_bundle(folder, model.plan, model.record)
     write_text(folder / RECORD, model.record.model_dump_json(indent=2) + "\n")
 
 

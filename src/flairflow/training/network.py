@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from monai.networks.nets import DynUNet
@@ -17,21 +18,26 @@ def build_network(settings: NetworkSettings, images: int, channels: int) -> nn.M
     In training its output is (B, 1 + deep_supervision, channels, X, Y, Z), the full head first and the others brought
     to its size; in evaluation (B, channels, X, Y, Z).
     """
-    levels = len(settings.filters)
-    network: nn.Module = DynUNet(
-        spatial_dims=3,
-        in_channels=images,
-        out_channels=channels,
-        kernel_size=[3] * levels,
-        strides=[1] + [2] * (levels - 1),
-        upsample_kernel_size=[2] * (levels - 1),
-        filters=list(settings.filters),
-        norm_name=("INSTANCE", {"affine": True}),
-        res_block=True,
-        deep_supervision=settings.deep_supervision > 0,
-        deep_supr_num=max(settings.deep_supervision, 1),
-    )
+    network: nn.Module = DynUNet(**network_arguments(settings, images, channels))
     return network
+
+
+def network_arguments(settings: NetworkSettings, images: int, channels: int) -> dict[str, Any]:
+    """The arguments of MONAI's DynUNet for `build_network`, as plain values."""
+    levels = len(settings.filters)
+    return {
+        "spatial_dims": 3,
+        "in_channels": images,
+        "out_channels": channels,
+        "kernel_size": [3] * levels,
+        "strides": [1] + [2] * (levels - 1),
+        "upsample_kernel_size": [2] * (levels - 1),
+        "filters": list(settings.filters),
+        "norm_name": ["INSTANCE", {"affine": True}],
+        "res_block": True,
+        "deep_supervision": settings.deep_supervision > 0,
+        "deep_supr_num": max(settings.deep_supervision, 1),
+    }
 
 
 def supervise(output: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
