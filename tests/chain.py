@@ -76,6 +76,13 @@ class Run:
         table = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
         return Counter({rule: int(count) for rule, count in table if rule not in ("total", "all")})
 
+    def command(self, *arguments: str) -> str:
+        """Run a subcommand of flairflow here; returns its log."""
+        command = [sys.executable, "-m", "flairflow.cli", *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=1200)
+        assert done.returncode == 0, done.stderr[-6000:]
+        return done.stderr
+
     def processed(self) -> Counter[str]:
         """How often each scan was processed by each stage, from the append-only states."""
         counts: Counter[str] = Counter()

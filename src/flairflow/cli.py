@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     command("register", "Register the scans of a shard.", "shard")
     command("preprocess", "Prepare the scans of a shard for the network.", "shard")
     command("train", "Train one model.", "strategy", "part").add_argument("--seed", type=int, required=True)
-    command("segment-shard", "Segment the scans of a shard.", "shard", "ensemble")
+    command("segment-shard", "Segment the prepared scans of a shard.", "shard", "ensemble")
+    command("segment-archive", "Segment the scans of a shard from their images, in one pass.", "shard", "ensemble")
     command("evaluate", "Score the masks of a shard of test scans.", "shard", "ensemble")
     command("threshold", "Choose the best single intensity threshold on the training scans.")
     command("volumes", "Gather the table of volumes.")
@@ -73,8 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _obey_threads(threads: int) -> None:
     """ITK, OpenMP and the BLAS libraries read these once, when they are loaded."""
-    for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
+    # The number of ITK's threads changes the last digits of a registration: with one, every way gives the same.
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     # Idle threads that spin take the cores of the jobs beside this one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

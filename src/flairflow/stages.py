@@ -55,7 +55,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "preprocess": (
-        1,
+        2,
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (
@@ -68,7 +68,12 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "spacing": config.preprocessing.spacing,
         },
     ),
-    "segment": (1, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    "segment": (2, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    # The same three stages in one pass.
+    "segment_archive": (
+        1,
+        lambda config: {stage: settings(config, stage) for stage in ("register", "preprocess", "segment")},
+    ),
     "evaluate": (1, lambda config: {"labels": config.labels, "precedence": config.precedence}),
     "report": (
         1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,11 @@ import pytest
 import yaml
 
 from chain import CONFIG, Run
+from flairflow.paths import Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.tables import read_table
+
+AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "report"}
 
 
 def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:
@@ -122,7 +126,7 @@ def test_a_second_run_does_nothing(chain: Run) -> None:
 def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
     before = chain.processed()
     output = chain.snakemake("-R", "index")
-    assert "rule register" not in output and "rule train_model" not in output
+    assert not re.search("rule (register|train_model|segment)", output)
     assert chain.processed() == before
 
 
@@ -130,12 +134,12 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
     ("changes", "expected"),
     [
         ({"report": {"mosaics": 2}}, {"report"}),
+        ({"training": CONFIG["training"] | {"updates": 9}}, {"train_model", *AFTER_TRAINING}),
+        ({"segmentation": {"probabilities": False}}, AFTER_TRAINING),
         (
-            {"training": CONFIG["training"] | {"updates": 9}},
-            {"train_model", "segment", "volumes", "evaluate", "metrics", "report"},
+            {"segmentation": {"probabilities": True, "model": "multiclass"}},
+            {"segment", "segment_archive", "volumes", "report"},
         ),
-        ({"segmentation": {"probabilities": False}}, {"segment", "volumes", "evaluate", "metrics", "report"}),
-        ({"segmentation": {"probabilities": True, "model": "multiclass"}}, {"segment", "volumes", "report"}),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
 )
@@ -145,6 +149,41 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(chain: Run, changes
         assert set(chain.planned()) == expected
     finally:
         chain.configure()
+
+
+def segmented_in_three_steps(run: Run, shard: str, ensemble: str, folder: Path) -> tuple[Results, Results]:
+    """A shard segmented by way of `register` and `preprocess` in results of its own, beside those of the run."""
+    results = Results(folder / "results")
+    shutil.copytree(run.results.root / "models", results.root / "models")
+    results.shard_list(shard).parent.mkdir(parents=True)
+    shutil.copy(run.results.shard_list(shard), results.shard_list(shard))
+    config = json.loads(run.results.config.read_text()) | {"results": str(results.root)}
+    (folder / "three.json").write_text(json.dumps(config))
+    for stage in (["register"], ["preprocess"], ["segment-shard", "--ensemble", ensemble, "--threads", "2"]):
+        run.command(*stage, "--config", str(folder / "three.json"), "--shard", shard)
+    return run.results, results
+
+
+def same_segmentations(one: Results, three: Results, shard: str, ensemble: str) -> int:
+    """Compare the ledgers and the voxels of every image of a shard; returns how many there were."""
+    stage, images = f"segment/{ensemble}", 0
+    rows, others = (read_ledger(results.ledger(stage, shard)) for results in (one, three))
+    for scan, row in rows.items():
+        assert (row.status, row.files, row.values) == ("ok", others[scan].files, others[scan].values)
+        for path in row.files.values():
+            first, second = (np.asarray(nib.load(results.root / path).dataobj) for results in (one, three))  # type: ignore
+            assert np.array_equal(first, second), path
+            images += 1
+    return images
+
+
+def test_one_pass_gives_what_three_steps_do_and_leaves_no_intermediates(chain: Run, tmp_path: Path) -> None:
+    shard = "archive-archive-0001"
+    results = segmented_in_three_steps(chain, shard, "marginal", tmp_path)
+    assert same_segmentations(*results, shard, "marginal") >= 6 * 2
+    assert list((results[1].prepared / "archive").rglob("*_desc-prepared_FLAIR.nii"))
+    assert not (chain.results.prepared / "archive").exists()
+    assert not chain.results.ledger("register", shard).exists()
 
 
 def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) -> None:
@@ -162,10 +201,11 @@ def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) ->
 
 
 def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None:
-    shard = max((chain.results.root / "state/shards").glob("archive-*"), key=lambda path: path.stat().st_size).stem
-    state = chain.results.state("register", shard)
+    shard, stage = "archive-archive-0001", "segment/marginal"
+    state = chain.results.state(stage, shard)
     state.unlink()
-    command = [sys.executable, "-m", "flairflow.cli", "register", "--config", "results/config.json", "--shard", shard]
+    command = [sys.executable, "-m", "flairflow.cli", "segment-archive", "--config", "results/config.json"]
+    command += ["--shard", shard, "--ensemble", "marginal"]
     process = subprocess.Popen(command, cwd=chain.folder, stderr=subprocess.DEVNULL)
     while not (state.exists() and state.read_bytes().endswith(b"\n")):
         assert process.poll() is None
@@ -173,10 +213,10 @@ def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
-    assert 1 <= len(finished) < len(read_ledger(chain.results.ledger("register", shard)))
+    assert 1 <= len(finished) < len(read_ledger(chain.results.ledger(stage, shard)))
     subprocess.run(command, cwd=chain.folder, check=True, capture_output=True)
     scans = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
-    assert sorted(scans) == sorted(read_ledger(chain.results.ledger("register", shard)))
+    assert sorted(scans) == sorted(read_ledger(chain.results.ledger(stage, shard)))
     assert not list(chain.results.root.rglob(".*.nii*"))
 
 
@@ -224,6 +264,7 @@ def test_other_labels_and_a_second_sequence_are_configuration(chain: Run, tmp_pa
         "datasets": {
             "both": {"root": str(chain.folder / "demo/both"), "labels": {"Bright": bright, "Dark": dark}},
             "islonly": {"root": str(chain.folder / "demo/islonly"), "labels": {"Dark": dark | {"drawn_on": "dwi"}}},
+            "archive": {"root": str(chain.folder / "demo/islonly"), "use": "segment"},
         },
     }
     del config["simulation"]
@@ -236,3 +277,5 @@ def test_other_labels_and_a_second_sequence_are_configuration(chain: Run, tmp_pa
     prepared = {path.name for path in other.results.prepared.rglob("*desc-prepared_*.nii")}
     assert {"sub-001_desc-prepared_FLAIR.nii", "sub-001_desc-prepared_dwi.nii"} <= prepared
     assert not list((other.results.prepared / "both").rglob("*desc-prepared_dwi.nii"))
+    shard = "archive-archive-0001"
+    assert same_segmentations(*segmented_in_three_steps(other, shard, "marginal", tmp_path), shard, "marginal") == 6 * 4

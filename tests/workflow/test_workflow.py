@@ -22,6 +22,7 @@ RULES = {
     "preprocess",
     "train_model",
     "segment",
+    "segment_archive",
     "volumes",
     "threshold",
     "evaluate",

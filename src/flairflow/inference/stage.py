@@ -1,8 +1,9 @@
-"""The stage `segment`: an ensemble's masks of every scan of a shard, on the native grid."""
+"""The stage `segment`: an ensemble's masks of every scan of a shard, from prepared scans or from images in one pass."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -10,31 +11,37 @@ import numpy as np
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.images.grid import Grid
-from flairflow.images.nifti import memory_map, read_labels
+from flairflow.images.nifti import memory_map, read_image, read_labels
 from flairflow.inference.ensemble import Ensemble
+from flairflow.inference.one_pass import segment_images
 from flairflow.inference.outputs import write_segmentation
-from flairflow.inference.segment import segment_prepared
+from flairflow.inference.segment import Segmentation, segment_prepared
 from flairflow.paths import Results, derivative
 from flairflow.preprocessing.prepare import Prepared
+from flairflow.preprocessing.stage import given_brain_mask
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 
 
 def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
     """Segment one prepared scan of the cohort with the ensemble `name` and write its masks. Raises ScanError."""
-    ready = read_prepared(scan, prepared, results)
-    segmentation = segment_prepared(ready, ensemble)
-    files, volumes = write_segmentation(
-        partial(derivative, results.masks(name), scan.scan),
-        segmentation,
-        config.labels,
-        reference=config.datasets[scan.dataset].root / scan.images[config.reference],
-        affine=ready.native.affine,
-        provenance={"Model": name, "ModelHash": ensemble.hash},
-        probabilities=config.segmentation.probabilities,
+    segmentation = segment_prepared(read_prepared(scan, prepared, results), ensemble)
+    return _deliver(scan, segmentation, prepared.values, ensemble, name, config, results)
+
+
+def segment_archive_scan(scan: Scan, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
+    """Segment one scan of the cohort from its images, with no files in between, and write its masks: the same ones as
+    by way of `register` and `preprocess`. Raises ScanError."""
+    root = config.datasets[scan.dataset].root
+    segmentation, values = segment_images(
+        {sequence: read_image(root / path) if path else None for sequence, path in scan.images.items()},
+        ensemble,
+        registration=config.registration,
+        preprocessing=config.preprocessing,
+        seed=config.seed,
+        brain=given_brain_mask(scan, config),
     )
-    values = {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()}
-    return Outcome(files, values | {"brain_ml": prepared.values["brain_ml"]})
+    return _deliver(scan, segmentation, values, ensemble, name, config, results)
 
 
 def read_prepared(scan: Scan, row: Row, results: Results) -> Prepared:
@@ -50,3 +57,23 @@ def read_prepared(scan: Scan, row: Row, results: Results) -> Prepared:
     x, y, z = sidecar["NativeShape"]
     native = Grid((x, y, z), np.array(sidecar["NativeAffine"]))
     return Prepared(channels, there, brain.data > 0, brain.grid, native)
+
+
+def _deliver(
+    scan: Scan,
+    segmentation: Segmentation,
+    values: Mapping[str, float | str | None],
+    ensemble: Ensemble,
+    name: str,
+    config: Config,
+    results: Results,
+) -> Outcome:
+    files, volumes = write_segmentation(
+        partial(derivative, results.masks(name), scan.scan),
+        segmentation,
+        config.labels,
+        reference=config.datasets[scan.dataset].root / scan.images[config.reference],
+        provenance={"Model": name, "ModelHash": ensemble.hash},
+        probabilities=config.segmentation.probabilities,
+    )
+    return Outcome(files, {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()} | dict(values))

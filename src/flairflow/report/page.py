@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -105,12 +106,12 @@ def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, resul
     wanted = config.report.mosaics
     first = _spread(tested, max(wanted - wanted // 3, wanted - len(others)))
     chosen = [*first, *_spread(others, wanted - len(first))]
-    registered = _ledger("register", results)
+    registered = _ledger("register", results, ("train", "validation", "test"))
     shown: list[dict[str, Any]] = []
     for scan in chosen:
         path = folder / f"{scan.scan}.png"
         try:
-            _draw(path, scan, registered[scan.scan], segmented[scan.scan], config, results)
+            _draw(path, scan, registered.get(scan.scan), segmented[scan.scan], config, results)
         except ScanError as problem:
             shown.append({"scan": scan.scan, "split": scan.split, "problem": str(problem)})
             continue
@@ -122,24 +123,24 @@ def _mosaics(scans: Sequence[Scan], volumes: pd.DataFrame, config: Config, resul
     return shown
 
 
-def _draw(path: Any, scan: Scan, registered: Row, segmented: Row, config: Config, results: Results) -> None:
+def _draw(path: Path, scan: Scan, registered: Row | None, segmented: Row, config: Config, results: Results) -> None:
     root = config.datasets[scan.dataset].root
     classes = read_labels(results.root / segmented.files["dseg"]).data
     known = {}
-    if "bits" in registered.files:
+    if registered and "bits" in registered.files:
         bits = read_labels(results.root / registered.files["bits"]).data
         known = {label: decode(bits, label, config.labels) for label in scan.annotated}
     write_mosaic(
         path,
         read_image(root / scan.images[config.reference]),
-        read_labels(results.root / registered.files["brain"]).data > 0,
+        read_labels(results.root / segmented.files["brain"]).data > 0,
         {label: classes == number + 1 for number, label in enumerate(config.labels)},
         known,
     )
 
 
-def _ledger(stage: str, results: Results) -> dict[str, Row]:
-    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results))
+def _ledger(stage: str, results: Results, splits: Sequence[str] = SPLITS) -> dict[str, Row]:
+    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results, splits))
 
 
 def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:
