@@ -62,6 +62,16 @@ class Run:
     def configure(self, **changes: Any) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | changes))
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The configuration as it stands."""
+        values: dict[str, Any] = yaml.safe_load((self.folder / "config.yaml").read_text())
+        return values
+
+    def change(self, **changes: Any) -> None:
+        """Change some keys of the configuration as it stands."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.values | changes))
+
     def snakemake(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "Snakefile")]
         command += ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]

@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     command("volumes", "Gather the table of volumes.")
     command("metrics", "Gather the table of metrics.")
     command("report", "Write the report and the summary.")
+    command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
+    command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")
     return parser
 
 

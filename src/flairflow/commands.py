@@ -197,6 +197,20 @@ def report(options: Namespace) -> None:
     write_report(config, Results(config.results))
 
 
+def tidy(options: Namespace) -> None:
+    from flairflow.cleaning.tidy import tidy
+
+    config = read_config(options.config)
+    tidy(config, Results(config.results))
+
+
+def purge(options: Namespace) -> None:
+    from flairflow.cleaning.purge import purge
+
+    config = read_config(options.config)
+    purge(config, Results(config.results))
+
+
 def _shard(options: Namespace) -> tuple[Config, Results, list[Scan]]:
     from flairflow.cohort.index import read_scans
 

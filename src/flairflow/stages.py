@@ -84,4 +84,5 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "ensembles": config.ensembles,
         },
     ),
+    "tidy": (1, lambda config: {"keep": sorted(config.keep)}),
 }

@@ -28,6 +28,7 @@ RULES = {
     "evaluate",
     "metrics",
     "report",
+    "tidy",
 }
 
 

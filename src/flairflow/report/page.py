@@ -17,6 +17,7 @@ from flairflow import __version__
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import SPLITS, Scan
 from flairflow.cohort.sharding import shard_names
+from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import write_text
@@ -41,7 +42,7 @@ def write_report(config: Config, results: Results) -> None:
         "labels": config.labels,
         "segmenter": config.segmenter,
         "counts": cohort_counts(scans, config.labels),
-        "excluded": [(scan.scan, scan.reason) for scan in scans if not scan.included],
+        "excluded": _excluded(scans),
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "scores": scores_by_ensemble(metrics).to_dict("records"),
@@ -80,6 +81,13 @@ def cohort_counts(scans: Sequence[Scan], labels: Sequence[str]) -> list[dict[str
         }
         counts.append(row)
     return counts
+
+
+def _excluded(scans: Sequence[Scan]) -> list[tuple[str, str]]:
+    """Excluded scans with their reasons; a page that is passed around does not name who withdrew."""
+    excluded = [(scan.scan, scan.reason) for scan in scans if not scan.included and scan.reason != WITHDREW]
+    withdrawn = sum(scan.reason == WITHDREW for scan in scans)
+    return [*excluded, *([(f"{withdrawn} scans", WITHDREW)] if withdrawn else [])]
 
 
 def _volume_summary(volumes: pd.DataFrame) -> list[dict[str, Any]]:
