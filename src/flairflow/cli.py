@@ -76,10 +76,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _obey_threads(threads: int) -> None:
     """ITK, OpenMP and the BLAS libraries read these once, when they are loaded."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
-    # The number of ITK's threads changes the last digits of a registration: with one, every way gives the same.
-    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    # The number of threads changes the last digits of a registration: with one, every way to a mask gives the same.
+    for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
     # Idle threads that spin take the cores of the jobs beside this one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -140,7 +140,7 @@ def _clean(path: Path, people: _Withdrawn, results: Results, purged: Purged) -> 
         results.split_assignments: people.assigned,
         results.shard_assignments: people.assigned,
     }.get(path, people.named_in)
-    if path.suffix in (".tsv", ".jsonl", ".log"):
+    if path.suffix in (".tsv", ".csv", ".jsonl", ".log"):
         if _drop_lines(path, about, purged):
             if path == results.cohort:
                 # Snakemake indexes again where an output of the index is missing, whatever the time of the list.
