@@ -8,12 +8,12 @@ rule segment:
         prepared=RESULTS.ledger("preprocess", "{shard}"),
     output:
         RESULTS.ledger("segment/{ensemble}", "{shard}"),
-    wildcard_constraints:
-        shard=r"[A-Za-z0-9]+-(train|validation|test)-\d+",
     log:
         RESULTS.log("segment", "{ensemble}/{shard}"),
     benchmark:
         RESULTS.benchmark("segment/{ensemble}", "{shard}")
+    wildcard_constraints:
+        shard=r"[A-Za-z0-9]+-(train|validation|test)-\d+",
     conda:
         "../envs/network.yaml"
     threads: 4
@@ -35,12 +35,12 @@ rule segment_archive:
         shard=RESULTS.shard_list("{shard}"),
     output:
         RESULTS.ledger("segment/{ensemble}", "{shard}"),
-    wildcard_constraints:
-        shard=r"[A-Za-z0-9]+-archive-\d+",
     log:
         RESULTS.log("segment", "{ensemble}/{shard}"),
     benchmark:
         RESULTS.benchmark("segment/{ensemble}", "{shard}")
+    wildcard_constraints:
+        shard=r"[A-Za-z0-9]+-archive-\d+",
     conda:
         "../envs/network.yaml"
     threads: 4
