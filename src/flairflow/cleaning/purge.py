@@ -54,16 +54,14 @@ def purge(config: Config, results: Results) -> Purged:
         )
     people = _Withdrawn({name: withdrawn_participants(name, path) for name, path in lists.items()}, config, results)
     purged = Purged()
-    last = results.learnt_scans()
-    for model, record in last.items():
-        if learnt := sum(map(people.named_in, json.loads(record.read_text(encoding="utf-8")))):
-            purged.models[model] = learnt
-            log.warning("%s learnt from, or was selected on, %d scans of participants who withdrew", model, learnt)
-    kept_last = set(last.values())
-    for path in [path for path in _of_others(results.root, people, purged) if path not in kept_last]:
-        _clean(path, people, results, purged)
-    # These say which models to name: should this be interrupted, the next purge still knows.
-    for path in kept_last:
+    learnt = results.learnt_scans()
+    for model, record in learnt.items():
+        if count := sum(map(people.named_in, json.loads(record.read_text(encoding="utf-8")))):
+            purged.models[model] = count
+            log.warning("%s learnt from, or was selected on, %d scans of participants who withdrew", model, count)
+    others = [path for path in _of_others(results.root, people, purged) if path not in learnt.values()]
+    # Last the records that say which models to name: should this be interrupted, the next purge still knows.
+    for path in [*others, *learnt.values()]:
         _clean(path, people, results, purged)
     log.info("removed %d files (%.3g MB) and %d rows", purged.files, purged.bytes / 1e6, purged.rows)
     if purged.files or purged.rows:
