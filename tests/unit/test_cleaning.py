@@ -90,7 +90,6 @@ def test_purge_takes_the_participant_and_nobody_else(tmp_path: Path) -> None:
         "ds_sub-7\tds\t7\tBert\tx/bert7.nii\tparticipant withdrew",
     ]
     put(results.cohort, columns + "\n".join(rows) + "\n")
-    put(results.shards, "shard\n")
     put(results.split_assignments, "name\tassigned\nAnna\ttrain\nBert\ttest\nds_sub-1\ttrain\nds_sub-10\ttrain\n")
     checks = [["ds", "x/anna.nii", {}], ["ds", "x/bert.nii", {}], ["ds", "m/sub-1/a.nii", {}], ["other", "sub-1", {}]]
     put(results.file_checks, "".join(json.dumps(check) + "\n" for check in checks))
@@ -113,7 +112,8 @@ def test_purge_takes_the_participant_and_nobody_else(tmp_path: Path) -> None:
     assert not results.ledger("register", "ds-train-0001").exists()
     assert list(json.loads(learnt.read_text())) == scans[2:]
     assert results.cohort.read_text() == columns + "\n".join(rows[1:]) + "\n"
-    assert not results.shards.exists() and not results.report.exists()
+    assert results.cohort.stat().st_mtime < (tmp_path / "withdrawn.txt").stat().st_mtime
+    assert not results.report.exists()
     assert results.split_assignments.read_text() == "name\tassigned\nBert\ttest\nds_sub-10\ttrain\n"
     assert [json.loads(line) for line in results.file_checks.read_text().splitlines()] == [checks[1], checks[3]]
     assert source.exists()

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def purge(config: Config, results: Results) -> Purged:
         raise ConfigError(
             f"{LOCKS}: a run of snakemake works on these results; wait for its end (was it killed: snakemake --unlock)"
         )
-    people = _Withdrawn({name: withdrawn_participants(name, path) for name, path in lists.items()}, config, results)
+    people = _Withdrawn(lists, results)
     purged = Purged()
     learnt = results.learnt_scans()
     for model, record in learnt.items():
@@ -72,15 +72,17 @@ def purge(config: Config, results: Results) -> Purged:
 class _Withdrawn:
     """Who withdrew, and what of the results is about them."""
 
-    def __init__(self, participants: Mapping[str, Collection[str]], config: Config, results: Results) -> None:
-        self.participants = participants
+    def __init__(self, lists: Mapping[str, Path], results: Results) -> None:
+        self.participants = {name: withdrawn_participants(name, path) for name, path in lists.items()}
+        # A second before the first of the lists.
+        self.since = min(path.stat().st_mtime for path in lists.values()) - 1
         # Names that the participants' own label does not show: files of manifests, persons of a person column.
         self.files: set[tuple[str, str]] = set()
         self.persons: set[str] = set()
         if results.cohort.exists():
             others = set()
             for row in records(read_table(results.cohort, text=True)):
-                if row["participant"] in participants.get(row["dataset"], ()):
+                if row["participant"] in self.participants.get(row["dataset"], ()):
                     self.persons.add(row["person"])
                     self.files |= {(row["dataset"], value) for value in row.values()}
                 else:
@@ -141,8 +143,8 @@ def _clean(path: Path, people: _Withdrawn, results: Results, purged: Purged) -> 
     if path.suffix in (".tsv", ".csv", ".jsonl", ".log"):
         if _drop_lines(path, about, purged):
             if path == results.cohort:
-                # Snakemake indexes again where an output of the index is missing, whatever the time of the list.
-                results.shards.unlink(missing_ok=True)
+                # Older than the lists: so the next run indexes again, whatever their time.
+                os.utime(path, (people.since, people.since))
             elif any(folder in path.parents for folder in results.record_folders):
                 _remove_without_rows(path)
     elif path.suffix == ".json" and path != results.config:
