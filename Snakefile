@@ -21,6 +21,9 @@ CONFIG = dag.load(config)
 RESULTS = Results(CONFIG.results)
 
 
+TARGETS = [RESULTS.table("volumes"), RESULTS.table("comparison"), RESULTS.report]
+
+
 wildcard_constraints:
     shard=r"[A-Za-z0-9]+-[a-z]+-\d+",
     ensemble=r"[A-Za-z0-9_]+",
@@ -55,9 +58,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        RESULTS.table("volumes"),
-        RESULTS.table("comparison"),
-        RESULTS.report,
+        TARGETS,
+        RESULTS.table("storage"),
 
 
 rule train:

@@ -1,4 +1,5 @@
-# Masks of every scan by the chosen ensemble; the others segment the test shards, to be compared.
+# Masks of every scan by the chosen ensemble; the others segment the test shards, to be compared. Archive shards have
+# nothing to train on or to score: they go from images to masks in one pass, with the same result.
 
 
 rule segment:
@@ -11,6 +12,8 @@ rule segment:
         RESULTS.log("segment", "{ensemble}/{shard}"),
     benchmark:
         RESULTS.benchmark("segment/{ensemble}", "{shard}")
+    wildcard_constraints:
+        shard=r"[A-Za-z0-9]+-(train|validation|test)-\d+",
     conda:
         "../envs/network.yaml"
     threads: 4
@@ -25,10 +28,36 @@ rule segment:
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
 
 
+rule segment_archive:
+    input:
+        lambda wildcards: dag.model_files(CONFIG, wildcards.ensemble),
+        ancient(RESULTS.cohort),
+        shard=RESULTS.shard_list("{shard}"),
+    output:
+        RESULTS.ledger("segment/{ensemble}", "{shard}"),
+    log:
+        RESULTS.log("segment", "{ensemble}/{shard}"),
+    benchmark:
+        RESULTS.benchmark("segment/{ensemble}", "{shard}")
+    wildcard_constraints:
+        shard=r"[A-Za-z0-9]+-archive-\d+",
+    conda:
+        "../envs/network.yaml"
+    threads: 4
+    resources:
+        mem_mb=dag.scaled(8000),
+        runtime=dag.scaled(480),
+        gpu=1,
+    params:
+        settings=dag.version(CONFIG, "segment_archive"),
+    shell:
+        "flairflow segment-archive --config {RESULTS.config:q} --shard {wildcards.shard}"
+        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
+
+
 rule volumes:
     input:
         ledgers(f"segment/{CONFIG.segmenter}"),
-        ledgers("register"),
     output:
         RESULTS.table("volumes"),
         dictionary(RESULTS.table("volumes")),

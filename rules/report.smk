@@ -1,4 +1,4 @@
-# The page for people, made from the tables.
+# The page for people, made from the tables; then the end of what need not stay.
 
 
 rule report:
@@ -20,3 +20,22 @@ rule report:
         settings=dag.version(CONFIG, "report"),
     shell:
         "flairflow report --config {RESULTS.config:q} --log {log:q}"
+
+
+rule tidy:
+    input:
+        TARGETS,
+    output:
+        RESULTS.table("storage"),
+        dictionary(RESULTS.table("storage")),
+    log:
+        RESULTS.log("tidy", "tidy"),
+    conda:
+        "../envs/images.yaml"
+    resources:
+        mem_mb=dag.scaled(2000),
+        runtime=dag.scaled(120),
+    params:
+        settings=dag.version(CONFIG, "tidy"),
+    shell:
+        "flairflow tidy --config {RESULTS.config:q} --log {log:q}"

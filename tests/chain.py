@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import yaml
 
 from flairflow.paths import Results
+from flairflow.shards.ledger import read_ledger
 
 CONFIG: dict[str, Any] = {
     "labels": ["WMH", "ISL"],
@@ -62,6 +66,16 @@ class Run:
     def configure(self, **changes: Any) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | changes))
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The configuration as it stands."""
+        values: dict[str, Any] = yaml.safe_load((self.folder / "config.yaml").read_text())
+        return values
+
+    def change(self, **changes: Any) -> None:
+        """Change some keys of the configuration as it stands."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.values | changes))
+
     def snakemake(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "Snakefile")]
         command += ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]
@@ -76,6 +90,13 @@ class Run:
         table = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
         return Counter({rule: int(count) for rule, count in table if rule not in ("total", "all")})
 
+    def command(self, *arguments: str) -> str:
+        """Run a subcommand of flairflow here; returns its log."""
+        command = [sys.executable, "-m", "flairflow.cli", *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=1200)
+        assert done.returncode == 0, done.stderr[-6000:]
+        return done.stderr
+
     def processed(self) -> Counter[str]:
         """How often each scan was processed by each stage, from the append-only states."""
         counts: Counter[str] = Counter()
@@ -84,3 +105,29 @@ class Run:
                 stage = path.relative_to(self.results.root / "state").parent.as_posix()
                 counts.update(f"{stage} {json.loads(line)['scan']}" for line in path.read_text().splitlines())
         return counts
+
+
+def segmented_in_three_steps(run: Run, shard: str, ensemble: str, folder: Path) -> tuple[Results, Results]:
+    """A shard segmented by way of `register` and `preprocess` in results of its own, beside those of the run."""
+    results = Results(folder / "results")
+    shutil.copytree(run.results.root / "models", results.root / "models")
+    results.shard_list(shard).parent.mkdir(parents=True)
+    shutil.copy(run.results.shard_list(shard), results.shard_list(shard))
+    config = json.loads(run.results.config.read_text()) | {"results": str(results.root)}
+    (folder / "three.json").write_text(json.dumps(config))
+    for stage in (["register"], ["preprocess"], ["segment-shard", "--ensemble", ensemble, "--threads", "2"]):
+        run.command(*stage, "--config", str(folder / "three.json"), "--shard", shard)
+    return run.results, results
+
+
+def same_segmentations(one: Results, three: Results, shard: str, ensemble: str) -> int:
+    """Compare the ledgers and the voxels of every image of a shard; returns how many there were."""
+    stage, images = f"segment/{ensemble}", 0
+    rows, others = (read_ledger(results.ledger(stage, shard)) for results in (one, three))
+    for scan, row in rows.items():
+        assert (row.status, row.files, row.values) == ("ok", others[scan].files, others[scan].values)
+        for path in row.files.values():
+            first, second = (np.asarray(nib.load(results.root / path).dataobj) for results in (one, three))  # type: ignore
+            assert np.array_equal(first, second), path
+            images += 1
+    return images

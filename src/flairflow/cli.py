@@ -63,20 +63,26 @@ def _parser() -> argparse.ArgumentParser:
     command("preprocess", "Prepare the scans of a shard for the network.", "shard")
     command("train", "Train one model.", "strategy", "part").add_argument("--seed", type=int, required=True)
     command("pseudolabel", "Predict the scans of a shard that lack a mask.", "shard", "ensemble")
-    command("segment-shard", "Segment the scans of a shard.", "shard", "ensemble")
+    command("segment-shard", "Segment the prepared scans of a shard.", "shard", "ensemble")
+    command("segment-archive", "Segment the scans of a shard from their images, in one pass.", "shard", "ensemble")
     command("evaluate", "Score the masks of a shard of test scans.", "shard", "ensemble")
     command("thresholds", "Choose the best intensity thresholds on the training scans.")
     command("volumes", "Gather the table of volumes.")
     command("metrics", "Gather the table of metrics.")
     command("compare", "Compare the ensembles: table and figure.")
     command("report", "Write the report and the summary.")
+    command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
+    command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")
     return parser
 
 
 def _obey_threads(threads: int) -> None:
     """ITK, OpenMP and the BLAS libraries read these once, when they are loaded."""
-    for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
+    # The number of threads changes the last digits of a registration: with one, every way to a mask gives the same.
+    for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
     # Idle threads that spin take the cores of the jobs beside this one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -120,6 +120,28 @@ def segment_shard(options: Namespace) -> None:
     )
 
 
+def segment_archive(options: Namespace) -> None:
+    from flairflow.inference.ensemble import Ensemble
+    from flairflow.inference.outputs import write_dataset_description
+    from flairflow.inference.stage import segment_archive_scan
+    from flairflow.training.folders import model_folders
+
+    config, results, scans = _shard(options)
+    name = options.ensemble
+    ensemble = Ensemble(model_folders(config, name))
+    settings = stages.settings_hash(config, "segment_archive")
+    for dataset in {scan.dataset for scan in scans}:
+        write_dataset_description(results.masks(name) / dataset, f"{dataset}: lesion masks ({name})")
+    run_shard(
+        f"segment/{name}",
+        options.shard,
+        scans,
+        lambda scan: stages.fingerprint(settings, scan.digest, ensemble.hash),
+        lambda scan: segment_archive_scan(scan, ensemble, name, config, results),
+        results,
+    )
+
+
 def segment(options: Namespace) -> None:
     from flairflow.inference.ensemble import Ensemble
     from flairflow.inference.single import output_stem, segment_image
@@ -204,6 +226,20 @@ def report(options: Namespace) -> None:
 
     config = read_config(options.config)
     write_report(config, Results(config.results))
+
+
+def tidy(options: Namespace) -> None:
+    from flairflow.cleaning.tidy import tidy
+
+    config = read_config(options.config)
+    tidy(config, Results(config.results))
+
+
+def purge(options: Namespace) -> None:
+    from flairflow.cleaning.purge import purge
+
+    config = read_config(options.config)
+    purge(config, Results(config.results))
 
 
 def _shard(options: Namespace) -> tuple[Config, Results, list[Scan]]:

@@ -73,10 +73,10 @@ def version(config: Config, stage: str) -> str:
 
 
 def index_inputs(config: Config) -> list[Path]:
-    """What changes when a dataset does: manifests, split lists, lists of participants, and the roots themselves."""
+    """What changes when a dataset does: manifests, split lists, lists of participants and of withdrawn ones, roots."""
     files = []
     for dataset in config.datasets.values():
-        files += [path for path in (dataset.manifest, dataset.split_list) if path]
+        files += [path for path in (dataset.manifest, dataset.split_list, dataset.withdrawn) if path]
         participants = dataset.root / "participants.tsv"
         # A simulated dataset is announced by its record instead, which the rule that makes it declares.
         if config.simulation and dataset.root.is_relative_to(config.simulation.root):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 SOFTWARE = "flairflow"
+CHECKPOINT = "last.ckpt"
 # What makes a folder a model, and what training adds so that MONAI alone can run it.
 MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
@@ -57,6 +59,18 @@ class Results:
         """The append-only record of finished scans from which a killed job resumes; never a rule's output."""
         return self.root / "state" / stage / f"{shard}.jsonl"
 
+    def records(self) -> Iterator[tuple[str, Path]]:
+        """Every such record with its stage; the file's stem is the shard."""
+        folder = self.root / "state"
+        for path in sorted(folder.rglob("*.jsonl")):
+            if path != self.file_checks:
+                yield path.parent.relative_to(folder).as_posix(), path
+
+    @property
+    def record_folders(self) -> list[Path]:
+        """The machinery's own: what runs resume from, are planned by, and leave as logs."""
+        return [self.root / name for name in ("ledgers", "state", "logs", "benchmarks")]
+
     def log(self, stage: str, name: str) -> Path:
         return self.root / "logs" / stage / f"{name}.log"
 
@@ -68,12 +82,28 @@ class Results:
         return self.root / "benchmarks" / stage / f"{shard}.scans.tsv"
 
     # Models
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
     def model(self, strategy: str, part: str, seed: int | str) -> Path:
-        return self.root / "models" / strategy / part / f"seed-{seed}"
+        return self.models / strategy / part / f"seed-{seed}"
 
     def training_work(self, strategy: str, part: str, seed: int | str) -> Path:
         """Checkpoints and training logs, kept outside the rule's outputs so that training resumes."""
         return self.root / "state" / "train" / strategy / part / f"seed-{seed}"
+
+    def checkpoints(self) -> list[Path]:
+        """The last checkpoint of every training."""
+        return sorted((self.root / "state" / "train").rglob(CHECKPOINT))
+
+    def learnt_scans(self) -> dict[Path, Path]:
+        """By model folder the file that says which scans it was trained and selected on (a fingerprint by scan)."""
+        folder = self.root / "state" / "train"
+        return {
+            self.models / path.relative_to(folder).with_name(path.name.removesuffix(".scans.json")): path
+            for path in sorted(folder.glob("*/*/*.scans.json"))
+        }
 
     # Images
     @property

@@ -55,7 +55,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "preprocess": (
-        1,
+        2,
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (
@@ -69,7 +69,12 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "pseudolabel": (1, lambda config: {}),
-    "segment": (1, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    "segment": (2, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    # The same three stages in one pass.
+    "segment_archive": (
+        1,
+        lambda config: {stage: settings(config, stage) for stage in ("register", "preprocess", "segment")},
+    ),
     "evaluate": (2, lambda config: {"labels": config.labels, "precedence": config.precedence}),
     "compare": (1, lambda config: {"labels": config.labels, "compared": config.compared}),
     "report": (
@@ -81,4 +86,5 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "ensembles": config.ensembles,
         },
     ),
+    "tidy": (1, lambda config: {"keep": sorted(config.keep)}),
 }

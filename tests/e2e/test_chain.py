@@ -17,10 +17,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from chain import CONFIG, Run
+from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
 from flairflow.paths import derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
+
+AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "compare", "report"}
 
 
 def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:
@@ -152,7 +154,7 @@ def test_a_second_run_does_nothing(chain: Run) -> None:
 def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
     before = chain.processed()
     output = chain.snakemake("-R", "index")
-    assert "rule register" not in output and "rule train_model" not in output
+    assert not re.search("rule (register|train_model|segment)", output)
     assert chain.processed() == before
 
 
@@ -160,15 +162,12 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
     ("changes", "expected"),
     [
         ({"report": {"mosaics": 2}}, {"report"}),
+        ({"training": CONFIG["training"] | {"updates": 9}}, {"train_model", "pseudolabel", *AFTER_TRAINING}),
+        ({"segmentation": {"probabilities": False}}, AFTER_TRAINING),
         (
-            {"training": CONFIG["training"] | {"updates": 9}},
-            {"train_model", "pseudolabel", "segment", "volumes", "evaluate", "metrics", "compare", "report"},
+            {"segmentation": {"probabilities": True, "model": "multiclass"}},
+            {"segment", "segment_archive", "volumes", "report"},
         ),
-        (
-            {"segmentation": {"probabilities": False}},
-            {"segment", "volumes", "evaluate", "metrics", "compare", "report"},
-        ),
-        ({"segmentation": {"probabilities": True, "model": "multiclass"}}, {"segment", "volumes", "report"}),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
 )
@@ -178,6 +177,15 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(chain: Run, changes
         assert set(chain.planned()) == expected
     finally:
         chain.configure()
+
+
+def test_one_pass_gives_what_three_steps_do_and_leaves_no_intermediates(chain: Run, tmp_path: Path) -> None:
+    shard = "archive-archive-0001"
+    results = segmented_in_three_steps(chain, shard, "pseudolabels", tmp_path)
+    assert same_segmentations(*results, shard, "pseudolabels") >= 6 * 2
+    assert list((results[1].prepared / "archive").rglob("*_desc-prepared_FLAIR.nii"))
+    assert not (chain.results.prepared / "archive").exists()
+    assert not chain.results.ledger("register", shard).exists()
 
 
 def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) -> None:
@@ -195,10 +203,11 @@ def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) ->
 
 
 def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None:
-    shard = max((chain.results.root / "state/shards").glob("archive-*"), key=lambda path: path.stat().st_size).stem
-    state = chain.results.state("register", shard)
+    shard, stage = "archive-archive-0001", "segment/marginal"
+    state = chain.results.state(stage, shard)
     state.unlink()
-    command = [sys.executable, "-m", "flairflow.cli", "register", "--config", "results/config.json", "--shard", shard]
+    command = [sys.executable, "-m", "flairflow.cli", "segment-archive", "--config", "results/config.json"]
+    command += ["--shard", shard, "--ensemble", "marginal"]
     process = subprocess.Popen(command, cwd=chain.folder, stderr=subprocess.DEVNULL)
     while not (state.exists() and state.read_bytes().endswith(b"\n")):
         assert process.poll() is None
@@ -206,10 +215,10 @@ def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
-    assert 1 <= len(finished) < len(read_ledger(chain.results.ledger("register", shard)))
+    assert 1 <= len(finished) < len(read_ledger(chain.results.ledger(stage, shard)))
     subprocess.run(command, cwd=chain.folder, check=True, capture_output=True)
     scans = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
-    assert sorted(scans) == sorted(read_ledger(chain.results.ledger("register", shard)))
+    assert sorted(scans) == sorted(read_ledger(chain.results.ledger(stage, shard)))
     assert not list(chain.results.root.rglob(".*.nii*"))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from chain import CONFIG, Run
+from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
 from flairflow.tables import read_table
 
 LABELS = ["Bright", "Scar", "Hole"]
@@ -30,6 +30,7 @@ def other(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         "datasets": {
             "both": {"root": "demo/both", "labels": {"Bright": bright, "Scar": scar, "Hole": hole}},
             "islonly": {"root": "demo/islonly", "labels": {"Scar": scar | {"drawn_on": "dwi"}}},
+            "archive": {"root": "demo/islonly", "use": "segment"},
         },
         "simulation": {
             "root": "demo",
@@ -79,3 +80,10 @@ def test_the_teacher_fills_in_two_of_three_masks(other: Run) -> None:
         assert nib.load(path).shape[3] == 4  # type: ignore[attr-defined]
         sidecar = json.loads(path.with_suffix(".json").read_text())
         assert sidecar["LabelMap"] == ["background", *LABELS]
+
+
+def test_one_pass_gives_what_three_steps_do_with_two_sequences(other: Run, tmp_path: Path) -> None:
+    shard = "archive-archive-0001"
+    results = segmented_in_three_steps(other, shard, "pseudolabels", tmp_path)
+    scans, images = 4, len(LABELS) + 2
+    assert same_segmentations(*results, shard, "pseudolabels") >= scans * images

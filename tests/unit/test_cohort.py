@@ -293,6 +293,47 @@ def test_a_manifest_stands_in_for_bids(tmp_path: Path, make_image: Any) -> None:
     assert "must lie inside" in scans["ds_sub-C3"].reason
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sub-1\n3\n",
+        "\ufeff1\r\n3\r\n\r\n",
+        "# sent in May\n1 # by letter\n\n sub-3",
+        '"1"\n"3"\n',
+        "eid\n1,\n3,\n",
+        "1,2026-05-01\n3\t2\n",
+    ],
+)
+def test_participants_who_withdrew_are_never_used(
+    tmp_path: Path, make_image: Any, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for participant in ("1", "2", "3", "10"):
+        make_image(flair_name(participant))
+        make_image(mask_name(participant), data=np.ones((8, 9, 10), np.uint8))
+    first = run(make_config(tmp_path))
+    (tmp_path / "list.txt").write_text(text, encoding="utf-8", newline="")
+    dataset = {"root": str(tmp_path / "ds"), "labels": {"A": MASKS}, "withdrawn": str(tmp_path / "list.txt")}
+    caplog.clear()
+    scans = run(make_config(tmp_path, datasets={"ds": dataset}))
+    withdrew = [name for name, scan in scans.items() if scan.reason == "participant withdrew"]
+    assert withdrew == ["ds_sub-1", "ds_sub-3"]
+    assert {scans[name].split + scans[name].shard for name in withdrew} == {""}
+    assert all(scans[name] == first[name] for name in ("ds_sub-2", "ds_sub-10"))
+    checked = (tmp_path / "results/state/file_checks.jsonl").read_text()
+    assert "sub-10/" in checked and "sub-1/" not in checked
+    assert not any(name in caplog.text for name in withdrew)
+    assert ("1 of 3 names in list.txt have no scan here" in caplog.text) == text.startswith("eid")
+
+
+def test_who_withdrew_is_known_in_a_manifest_and_whatever_else_is_wrong(tmp_path: Path, make_image: Any) -> None:
+    make_image("ds/x/one.nii.gz")
+    (tmp_path / "ds" / "list.tsv").write_text("participant\tFLAIR\nA_1\tx/one.nii.gz\nB_2\t../outside.nii.gz\n")
+    (tmp_path / "gone.txt").write_text("B_2\n")
+    dataset = {"root": str(tmp_path / "ds"), "manifest": str(tmp_path / "ds/list.tsv"), "labels": {"A": {}}}
+    scans = run(make_config(tmp_path, datasets={"ds": dataset | {"withdrawn": str(tmp_path / "gone.txt")}}))
+    assert [scan.reason for scan in scans.values()] == ["", "participant withdrew"]
+
+
 def test_a_second_index_rewrites_no_shard_list_and_new_scans_move_nobody(tmp_path: Path, make_image: Any) -> None:
     for number in range(8):
         make_image(flair_name(str(number)))

@@ -120,16 +120,18 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
     ("change", "redone"),
     [
         ({"training": {"updates": 800}}, {"train"}),
-        ({"preprocessing": {"spacing": 1.5}}, {"preprocess", "train"}),
-        ({"registration": {"template_transform": "syn"}}, {"register"}),
+        ({"preprocessing": {"spacing": 1.5}}, {"preprocess", "train", "segment_archive"}),
+        ({"registration": {"template_transform": "syn"}}, {"register", "segment_archive"}),
         ({"report": {"title": "x"}}, {"report"}),
-        ({"segmentation": {"probabilities": True}}, {"segment"}),
+        ({"segmentation": {"probabilities": True}}, {"segment", "segment_archive"}),
+        ({"keep": []}, {"tidy"}),
+        ({"datasets": {"ds": {"root": "x", "labels": {"A": {}}, "withdrawn": "list.txt"}}}, {"index"}),
         ({"results": "elsewhere"}, set()),
     ],
 )
 def test_a_setting_changes_the_hash_of_the_stages_that_use_it(change: dict[str, Any], redone: set[str]) -> None:
     before, after = load_config(MINIMAL), load_config(MINIMAL | change)
-    names = ("index", "register", "preprocess", "train", "segment", "evaluate", "report")
+    names = ("index", "register", "preprocess", "train", "segment", "segment_archive", "evaluate", "report", "tidy")
     changed = {name for name in names if stages.settings_hash(before, name) != stages.settings_hash(after, name)}
     assert changed == redone
 

@@ -36,7 +36,7 @@ def test_no_strategy_is_known_by_name_but_as_a_default(repository: Path) -> None
     for path in modules(repository):
         if path.parent.name != "strategies":
             # Defaults in the one, the folder of what a teacher predicted in the other.
-            allowed = {"models.py": 2, "paths.py": 1}.get(path.name, 0)
+            allowed = {"models.py": 4, "paths.py": 1}.get(path.name, 0)
             lines = [line for line in path.read_text().splitlines() if quoted.search(line)]
             assert len(lines) <= allowed, (path, lines)
 

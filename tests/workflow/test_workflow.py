@@ -22,6 +22,7 @@ RULES = {
     "preprocess",
     "train_model",
     "segment",
+    "segment_archive",
     "volumes",
     "pseudolabel",
     "thresholds",
@@ -29,6 +30,7 @@ RULES = {
     "metrics",
     "compare",
     "report",
+    "tidy",
 }
 
 

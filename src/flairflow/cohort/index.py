@@ -15,6 +15,7 @@ from flairflow.cohort.discover import discover
 from flairflow.cohort.scan import Scan, columns, from_row, to_row
 from flairflow.cohort.sharding import assign_shards
 from flairflow.cohort.splits import assign_splits
+from flairflow.cohort.withdrawn import WITHDREW, without_withdrawn
 from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
@@ -33,6 +34,8 @@ def index(config: Config, threads: int) -> None:
     for name, dataset in config.datasets.items():
         found = discover(name, dataset, config)
         log.info("%s: %d %s images", name, len(found), config.reference)
+        if dataset.withdrawn:
+            found = without_withdrawn(name, found, dataset.withdrawn)
         if not found:
             log.warning("%s: no %s image found under %s", name, config.reference, dataset.root)
         for label in dataset.labels:
@@ -40,7 +43,10 @@ def index(config: Config, threads: int) -> None:
             log.log(logging.INFO if count or not found else logging.WARNING, "%s: %d %s masks", name, count, label)
         scans += found
     roots = {name: dataset.root for name, dataset in config.datasets.items()}
-    scans = check_scans(scans, roots, results.file_checks, threads)
+    # Files of participants who withdrew are not even opened.
+    usable = [scan for scan in scans if scan.reason != WITHDREW]
+    checked = {scan.scan: scan for scan in check_scans(usable, roots, results.file_checks, threads)}
+    scans = [checked.get(scan.scan, scan) for scan in scans]
     scans = choose_per_session(scans, config.index.prefer)
     if config.preprocessing.brain_mask == "provided":
         scans = [scan if scan.brain_mask else scan.excluded("no brain mask was provided with it") for scan in scans]
@@ -56,7 +62,7 @@ def index(config: Config, threads: int) -> None:
     write_table(results.cohort, _table(scans).reindex(columns=list(dictionary)), dictionary)
     _write_shards(results.shards, included)
     for scan in scans:
-        if not scan.included:
+        if not scan.included and scan.reason != WITHDREW:
             log.warning("%s excluded: %s", scan.scan, scan.reason)
     log.info("%d scans included, %d excluded", len(included), len(scans) - len(included))
     if not included:

@@ -27,6 +27,7 @@ def _relative(path: str) -> str:
 Name = Annotated[str, AfterValidator(_plain_name)]
 InsideDataset = Annotated[str, AfterValidator(_relative)]
 Positive = Annotated[float, Field(gt=0)]
+Intermediate = Literal["prepared", "pseudolabels", "checkpoints"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -69,6 +70,7 @@ class Dataset(Settings):
     brain_mask: FilePattern | None = None
     person_column: str | None = None
     split_list: Path | None = None
+    withdrawn: Path | None = None
 
     @model_validator(mode="after")
     def _labels_are_used(self) -> Self:
@@ -202,6 +204,7 @@ class Config(Settings):
     models: dict[Name, tuple[Path, ...]] = {}
     segmentation: SegmentationSettings = SegmentationSettings()
     report: ReportSettings = ReportSettings()
+    keep: tuple[Intermediate, ...] = ("prepared", "pseudolabels", "checkpoints")
     simulation: SimulationSettings | None = None
 
     @model_validator(mode="after")

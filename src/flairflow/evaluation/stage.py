@@ -15,8 +15,8 @@ from flairflow.images.grid import Array, Image
 from flairflow.images.masks import decode, resolve
 from flairflow.images.nifti import read_labels
 from flairflow.images.resample import resample
-from flairflow.inference.stage import read_prepared
 from flairflow.paths import RULES, Results
+from flairflow.preprocessing.stage import read_prepared
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 

@@ -47,7 +47,6 @@ def write_volumes(config: Config, results: Results) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(results.masks(config.segmenter).name)
     segmented = _rows(f"segment/{config.segmenter}", SPLITS, results)
-    registered = _rows("register", SPLITS, results)
     rows = []
     for scan in read_scans(results.cohort, config.labels, config.images):
         if not scan.included:
@@ -57,9 +56,8 @@ def write_volumes(config: Config, results: Results) -> None:
         for label in config.labels:
             volume = row.values.get(f"{label}_ml")
             share = 100 * float(volume) / float(brain) if volume is not None and brain else None
-            flag = registered[scan.scan].values.get("flag")
             about = (scan.scan, scan.dataset, scan.participant, scan.session or None, scan.split, label)
-            rows.append((*about, volume, brain, share, config.segmenter, flag, row.reason or None))
+            rows.append((*about, volume, brain, share, config.segmenter, row.values.get("flag"), row.reason or None))
     write_table(results.table("volumes"), pd.DataFrame(rows, columns=list(VOLUME_COLUMNS)), VOLUME_COLUMNS)
 
 

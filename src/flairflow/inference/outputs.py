@@ -22,11 +22,10 @@ def write_segmentation(
     segmentation: Segmentation,
     labels: Sequence[str],
     reference: Path,
-    affine: Any,
     provenance: dict[str, Any],
     probabilities: bool,
 ) -> tuple[dict[str, Path], dict[str, float]]:
-    """Write a mask per label, a dseg with its table, and where asked for a probability map per label.
+    """Write a mask per label, a dseg with its table, the brain mask, and where asked for a probability map per label.
 
     output     : from the end of a file's name to its path.
     reference  : the native reference image; shape, affine and form codes of the outputs are its own.
@@ -35,6 +34,7 @@ def write_segmentation(
     """
     files: dict[str, Path] = {}
     volumes = {}
+    affine = segmentation.affine
     sidecar = provenance | {"SoftwareName": SOFTWARE, "SoftwareVersion": __version__, "SpatialReference": "orig"}
 
     def write(role: str, name: str, image: Image, extra: dict[str, Any]) -> None:
@@ -49,6 +49,7 @@ def write_segmentation(
         if probabilities:
             map_ = Image(segmentation.probability(number), affine)
             write(f"probability_{label}", f"label-{label}_probseg", map_, {"Type": "Lesion"})
+    write("brain", "desc-brain_mask", Image(segmentation.brain, affine), {"Type": "Brain"})
     write("dseg", "dseg", Image(segmentation.classes, affine), {})
     rows = "".join(f"{number}\t{label}\n" for number, label in enumerate(labels, start=1))
     write_text(output("dseg.tsv"), f"index\tname\n{rows}")

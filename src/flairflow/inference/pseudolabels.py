@@ -16,8 +16,8 @@ from flairflow.images.masks import decode
 from flairflow.images.nifti import read_labels, write_image
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import predict_prepared
-from flairflow.inference.stage import read_prepared
 from flairflow.paths import SOFTWARE, Results, derivative
+from flairflow.preprocessing.stage import read_prepared
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 from flairflow.training.targets import fill_missing

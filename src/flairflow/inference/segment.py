@@ -15,10 +15,13 @@ from flairflow.preprocessing.prepare import Prepared
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Classes (X, Y, Z) uint8 on the native grid: 0 background, i + 1 the i-th label; and the probabilities
-    (1 + labels, X, Y, Z) of the box `box` of that grid, outside of which everything is background."""
+    """Classes (X, Y, Z) uint8 on the native grid of `affine`: 0 background, i + 1 the i-th label; the brain mask
+    (X, Y, Z) bool there; and the probabilities (1 + labels, X, Y, Z) of the box `box` of that grid, outside of which
+    everything is background."""
 
     classes: Array
+    affine: Array
+    brain: Array
     probabilities: Array
     box: tuple[slice, slice, slice]
 
@@ -50,7 +53,9 @@ def segment_prepared(prepared: Prepared, ensemble: Ensemble) -> Segmentation:
     )
     classes = np.zeros(prepared.native.shape, np.uint8)
     classes[box] = np.argmax(native, axis=0)
-    return Segmentation(classes, native, box)
+    brain = np.zeros(prepared.native.shape, bool)
+    brain[box] = resample(Image(prepared.brain, prepared.grid.affine), target).data >= 0.5
+    return Segmentation(classes, prepared.native.affine, brain, native, box)
 
 
 def predict_prepared(prepared: Prepared, ensemble: Ensemble) -> Array:

@@ -9,11 +9,9 @@ from flairflow.config.models import RegistrationSettings
 from flairflow.errors import ConfigError
 from flairflow.images.nifti import read_image
 from flairflow.inference.ensemble import Ensemble
+from flairflow.inference.one_pass import segment_images
 from flairflow.inference.outputs import write_segmentation
-from flairflow.inference.segment import segment_prepared
-from flairflow.preprocessing.prepare import prepare
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
-from flairflow.registration.stage import LOW_QUALITY, register_images
 
 log = logging.getLogger(__name__)
 
@@ -28,23 +26,21 @@ def segment_image(
     """
     if len(ensemble.images) > 1:
         raise ConfigError(f"these models read {', '.join(ensemble.images)}: use the workflow, which registers them")
-    reference = ensemble.images[0]
-    image = read_image(path)
-    if brain_mask == "synthstrip":
-        brain = synthstrip_brain_mask(path)
-    else:
-        settings = RegistrationSettings()
-        registered = register_images({reference: image}, settings, seed=0)
-        if registered.template.quality < settings.minimum_quality:
-            log.warning("%s: %s (%.2f): look at the result", path, LOW_QUALITY, registered.template.quality)
-        brain = registered.brain
-    prepared = prepare([image], [None], brain, ensemble.preprocessing)
+    segmentation, values = segment_images(
+        {ensemble.images[0]: read_image(path)},
+        ensemble,
+        registration=RegistrationSettings(),
+        preprocessing=ensemble.preprocessing,
+        seed=0,
+        brain=synthstrip_brain_mask(path) if brain_mask == "synthstrip" else None,
+    )
+    if values["flag"]:
+        log.warning("%s: %s: look at the result", path, values["flag"])
     _, volumes = write_segmentation(
         lambda name: folder / f"{output_stem(path)}_{name}",
-        segment_prepared(prepared, ensemble),
+        segmentation,
         ensemble.labels,
         reference=path,
-        affine=image.affine,
         provenance={"ModelHash": ensemble.hash},
         probabilities=probabilities,
     )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.files import write_text
-from flairflow.images.grid import Array, Image
-from flairflow.images.nifti import read_image, read_labels, write_image
+from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.nifti import memory_map, read_image, read_labels, write_image
 from flairflow.paths import Results, derivative
-from flairflow.preprocessing.prepare import Prepared, prepare, prepare_masks
+from flairflow.preprocessing.prepare import INTENSITY_STEP, Prepared, prepare, prepare_masks
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
 from flairflow.registration.transforms import read_transform
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
-
-# Images are stored as int16 in thousandths of the brain's standard deviation: half of float32, no contrast lost.
-INTENSITY_STEP = 1e-3
 
 
 def preprocess_scan(scan: Scan, registered: Row, config: Config, results: Results) -> Outcome:
@@ -31,20 +30,23 @@ def preprocess_scan(scan: Scan, registered: Row, config: Config, results: Result
         else None
         for sequence in scan.images
     ]
-    brain = brain_mask(scan, registered, config, results)
+    brain = given_brain_mask(scan, config)
+    if brain is None:
+        brain = read_labels(results.root / registered.files["brain"]).data > 0
     prepared = prepare(images, matrices, brain, config.preprocessing)
     return write_prepared(scan, prepared, registered, config, results)
 
 
-def brain_mask(scan: Scan, registered: Row, config: Config, results: Results) -> Array:
-    """The brain mask (X, Y, Z) bool on the reference grid, from where the configuration says."""
+def given_brain_mask(scan: Scan, config: Config) -> Array | None:
+    """The brain mask (X, Y, Z) bool on the reference grid that the configuration asks for instead of the template's;
+    None where it asks for that one."""
     root = config.datasets[scan.dataset].root
     if config.preprocessing.brain_mask == "synthstrip":
         return synthstrip_brain_mask(root / scan.images[config.reference])
-    provided = config.preprocessing.brain_mask == "provided"
-    path = root / scan.brain_mask if provided else results.root / registered.files["brain"]
-    mask: Array = read_labels(path).data > 0
-    return mask
+    if config.preprocessing.brain_mask == "provided":
+        mask: Array = read_labels(root / scan.brain_mask).data > 0
+        return mask
+    return None
 
 
 def write_prepared(scan: Scan, prepared: Prepared, registered: Row, config: Config, results: Results) -> Outcome:
@@ -74,5 +76,19 @@ def write_prepared(scan: Scan, prepared: Prepared, registered: Row, config: Conf
         "Annotated": list(scan.annotated),
     }
     write_text(files["sidecar"], json.dumps(sidecar, indent=2) + "\n")
-    brain_ml = float(prepared.brain.sum()) * prepared.grid.voxel_ml
-    return Outcome(files, {"brain_ml": round(brain_ml, 3)})
+    return Outcome(files, {**registered.values, "brain_ml": prepared.brain_ml})
+
+
+def read_prepared(scan: Scan, row: Row, results: Results) -> Prepared:
+    """A prepared scan as `write_prepared` left it."""
+    brain = read_labels(results.root / row.files["brain"])
+    sidecar = json.loads((results.root / row.files["sidecar"]).read_text(encoding="utf-8"))
+    channels = np.zeros((len(scan.images), *brain.data.shape), np.float32)
+    there = tuple(sequence in row.files for sequence in scan.images)
+    for channel, sequence in zip(channels, scan.images, strict=True):
+        if sequence in row.files:
+            stored, slope, _ = memory_map(results.root / row.files[sequence])
+            channel[:] = stored * np.float32(slope)
+    x, y, z = sidecar["NativeShape"]
+    native = Grid((x, y, z), np.array(sidecar["NativeAffine"]))
+    return Prepared(channels, there, brain.data > 0, brain.grid, native)

@@ -64,26 +64,15 @@ def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
     def output(name: str) -> Path:
         return derivative(results.prepared, scan.scan, name)
 
-    files: dict[str, Path] = {}
-    values: dict[str, float | str | None] = {}
-    doubtful = []
-
-    def note(name: str, alignment: Alignment | TemplateAlignment) -> None:
-        values[f"quality_{name}"] = round(alignment.quality, 4)
-        values[f"starts_{name}"] = alignment.starts
-        if alignment.quality < config.registration.minimum_quality:
-            doubtful.append(name)
-
-    files |= registered.template.save(output(""), config.reference)
-    note(TEMPLATE, registered.template)
+    files = registered.template.save(output(""), config.reference)
     for sequence, alignment in registered.sequences.items():
         files[f"to_{sequence}"] = output(f"from-{sequence}_to-{config.reference}_mode-image_xfm.txt")
         write_transform(files[f"to_{sequence}"], alignment.matrix)
-        note(sequence, alignment)
     files["brain"] = output("desc-template_mask.nii.gz")
     write_image(files["brain"], Image(registered.brain, reference.affine), like=reference_path)
 
     masks, ignored = {}, {}
+    further: dict[str, Alignment] = {}
     alignments: dict[str, Alignment] = {
         path: registered.sequences[sequence]
         for sequence, path in scan.images.items()
@@ -107,17 +96,29 @@ def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
                     seed=config.seed,
                     minimum_quality=config.registration.minimum_quality,
                 )
-                note(f"{label}_image", alignments[mask.drawn_on])
+                further[f"{label}_image"] = alignments[mask.drawn_on]
             matrix = alignments[mask.drawn_on].matrix
             where, ignore = carry(where, ignore, drawn.affine, reference.grid, matrix)
         masks[label] = where
         if ignore.any():
             ignored[label] = ignore
-    for label, where in masks.items():
-        values[f"{label}_known_ml"] = round(float(where.sum()) * reference.grid.voxel_ml, 6)
     for role, parts in (("bits", masks), ("ignore", ignored)):
         if parts:
             files[role] = output(f"desc-{role}_dseg.nii.gz")
             write_image(files[role], Image(encode(parts, config.labels), reference.affine), like=reference_path)
-    values["flag"] = f"{LOW_QUALITY}: {', '.join(doubtful)}" if doubtful else None
-    return Outcome(files, values)
+    values = registration_values(registered, config.registration, further)
+    known = {label: float(where.sum()) * reference.grid.voxel_ml for label, where in masks.items()}
+    return Outcome(files, values | {f"{label}_known_ml": round(volume, 6) for label, volume in known.items()})
+
+
+def registration_values(
+    registered: Registered, settings: RegistrationSettings, further: Mapping[str, Alignment] | None = None
+) -> dict[str, float | str | None]:
+    """What is noted of a scan's alignments: quality and starts of each by name, and a flag that names the doubtful."""
+    alignments: dict[str, Alignment | TemplateAlignment] = {TEMPLATE: registered.template}
+    alignments |= {**registered.sequences, **(further or {})}
+    values: dict[str, float | str | None] = {}
+    for name, alignment in alignments.items():
+        values |= {f"quality_{name}": round(alignment.quality, 4), f"starts_{name}": alignment.starts}
+    doubtful = [name for name, alignment in alignments.items() if alignment.quality < settings.minimum_quality]
+    return values | {"flag": f"{LOW_QUALITY}: {', '.join(doubtful)}" if doubtful else None}

@@ -12,7 +12,8 @@ from flairflow.cohort.scan import SPLITS, Scan
 from flairflow.cohort.sharding import shard_names
 from flairflow.config.models import Config
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.shards import state
+from flairflow.shards.ledger import Row
 from flairflow.training.strategies import strategy
 
 
@@ -56,7 +57,9 @@ def pseudolabel_counts(scans: Sequence[Scan], config: Config, results: Results) 
             continue
         teacher = config.pseudolabels.teacher
         shards = shard_names(results, ["train"], having="incomplete")
-        filled = read_ledgers(results.ledger(f"pseudolabel/{teacher}", shard) for shard in shards)
+        # From the records: the ledgers go with their files where the configuration does not keep these.
+        records = [state.read(results.state(f"pseudolabel/{teacher}", shard)) for shard in shards]
+        filled = {scan: row for record in records for scan, row in record.items()}
         for dataset in dict.fromkeys(scan.dataset for scan in scans):
             own = [filled[scan.scan] for scan in scans if scan.dataset == dataset and scan.scan in filled]
             for label in config.labels:

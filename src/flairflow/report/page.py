@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -15,8 +16,9 @@ import pandas as pd
 
 from flairflow import __version__
 from flairflow.cohort.index import read_scans
-from flairflow.cohort.scan import Scan
+from flairflow.cohort.scan import SPLITS, Scan
 from flairflow.cohort.sharding import shard_names
+from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import write_text
@@ -35,7 +37,7 @@ def write_report(config: Config, results: Results) -> None:
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
     comparison = read_table(results.table("comparison"))
-    registered = _ledger("register", results)
+    registered = _ledger("register", results, ("train", "validation", "test"))
     context = {
         "title": config.report.title,
         "version": __version__,
@@ -43,7 +45,7 @@ def write_report(config: Config, results: Results) -> None:
         "labels": config.labels,
         "segmenter": config.segmenter,
         "counts": cohort_counts(scans, registered, config.labels),
-        "excluded": [(scan.scan, scan.reason) for scan in scans if not scan.included],
+        "excluded": _excluded(scans),
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
@@ -59,6 +61,13 @@ def write_report(config: Config, results: Results) -> None:
     environment.filters["number"] = _number
     write_text(results.report, environment.from_string(template).render(context))
     write_summary(config, results, scans, volumes, comparison)
+
+
+def _excluded(scans: Sequence[Scan]) -> list[tuple[str, str]]:
+    """Excluded scans with their reasons; a page that is passed around does not name who withdrew."""
+    excluded = [(scan.scan, scan.reason) for scan in scans if not scan.included and scan.reason != WITHDREW]
+    withdrawn = sum(scan.reason == WITHDREW for scan in scans)
+    return [*excluded, *([(f"{withdrawn} scans", WITHDREW)] if withdrawn else [])]
 
 
 def _mosaics(
@@ -78,7 +87,7 @@ def _mosaics(
     for scan in chosen:
         path = folder / f"{scan.scan}.png"
         try:
-            _draw(path, scan, registered[scan.scan], segmented[scan.scan], config, results)
+            _draw(path, scan, registered.get(scan.scan), segmented[scan.scan], config, results)
         except ScanError as problem:
             shown.append({"scan": scan.scan, "split": scan.split, "problem": str(problem)})
             continue
@@ -90,24 +99,24 @@ def _mosaics(
     return shown
 
 
-def _draw(path: Any, scan: Scan, registered: Row, segmented: Row, config: Config, results: Results) -> None:
+def _draw(path: Path, scan: Scan, registered: Row | None, segmented: Row, config: Config, results: Results) -> None:
     root = config.datasets[scan.dataset].root
     classes = read_labels(results.root / segmented.files["dseg"]).data
     known = {}
-    if "bits" in registered.files:
+    if registered and "bits" in registered.files:
         bits = read_labels(results.root / registered.files["bits"]).data
         known = {label: decode(bits, label, config.labels) for label in scan.annotated}
     write_mosaic(
         path,
         read_image(root / scan.images[config.reference]),
-        read_labels(results.root / registered.files["brain"]).data > 0,
+        read_labels(results.root / segmented.files["brain"]).data > 0,
         {label: classes == number + 1 for number, label in enumerate(config.labels)},
         known,
     )
 
 
-def _ledger(stage: str, results: Results) -> dict[str, Row]:
-    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results))
+def _ledger(stage: str, results: Results, splits: Sequence[str] = SPLITS) -> dict[str, Row]:
+    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results, splits))
 
 
 def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:

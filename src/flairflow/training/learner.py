@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from flairflow.config.models import TrainingSettings
 from flairflow.files import atomic, write_text
+from flairflow.paths import CHECKPOINT
 from flairflow.training.device import arrange
 from flairflow.training.network import build_network, network_weights, supervise
 from flairflow.training.pace import Pace, is_round
@@ -28,7 +29,7 @@ from flairflow.training.strategies import Annotations, Strategy, Task
 
 log = logging.getLogger(__name__)
 
-LAST = "last.ckpt"
+LAST = CHECKPOINT
 LOG_LINES_PER_INTERVAL = 5
 
 

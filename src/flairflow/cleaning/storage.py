@@ -1,0 +1,82 @@
+"""What the results take: files and bytes by stage, from the records of what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from flairflow.paths import Results
+from flairflow.shards import state
+from flairflow.shards.ledger import Row
+from flairflow.tables import Column, column
+
+COLUMNS: dict[str, Column] = {
+    "what": column(
+        "Stage that wrote the files; or models, checkpoints, report, or records (all that runs resume from)"
+    ),
+    "scans": column("Scans that have such files; n/a where files are not by scan"),
+    "files": column("Number of files"),
+    "bytes": column("Their size", "byte"),
+    "files_per_scan": column("Number of files per scan"),
+    "bytes_per_scan": column("Size per scan", "byte"),
+    "kept": column(
+        "Whether the files stay",
+        levels={"yes": "they do", "no": "removed after this count, as `keep` does not list them"},
+    ),
+}
+
+
+def measure(results: Results) -> pd.DataFrame:
+    """Scans, files and bytes (also per scan) of every stage that writes files, and of what is not by scan."""
+    counts: dict[str, list[int]] = {}
+    for stage, _, row in recorded_scans(results):
+        if files := files_of(row, results):
+            one = counts.setdefault(stage, [0, 0, 0])
+            for place, number in enumerate((1, len(files), sum(path.lstat().st_size for path in files))):
+                one[place] += number
+    rows = [(stage, *one, one[1] / one[0], one[2] / one[0]) for stage, one in sorted(counts.items())]
+    checkpoints = set(results.checkpoints())
+    for what, folders in (
+        ("models", [results.models]),
+        ("report", [results.report.parent]),
+        ("records", results.record_folders),
+    ):
+        sizes = [path.lstat().st_size for path in _files_below(folders) if path not in checkpoints]
+        rows.append((what, None, len(sizes), sum(sizes), None, None))
+    sizes = [path.lstat().st_size for path in checkpoints]
+    rows.append(("checkpoints", None, len(sizes), sum(sizes), None, None))
+    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "kept"])
+    return table.astype({"scans": "Int64"})
+
+
+def recorded_scans(results: Results) -> Iterator[tuple[str, str, Row]]:
+    """Stage, shard and row of every scan that a stage has finished; the row names its files."""
+    for stage, record in results.records():
+        for row in state.read(record).values():
+            yield stage, record.stem, row
+
+
+def files_of(row: Row, results: Results) -> list[Path]:
+    """The files that are there of those a row names, each with its sidecars. What leads out of the results folder, by
+    its name or by a link, is no file of theirs."""
+    found: dict[Path, None] = {}
+    for name in row.files.values():
+        path = results.root / name
+        stem = path.name.removesuffix(".gz").removesuffix(".nii")
+        for candidate in (path, path.with_name(f"{stem}.json"), path.with_name(f"{stem}.tsv")):
+            if candidate.is_file() and not candidate.is_symlink() and _inside(candidate.parent, results.root):
+                found[candidate] = None
+    return list(found)
+
+
+@lru_cache(maxsize=1024)
+def _inside(folder: Path, root: Path) -> bool:
+    return folder.resolve().is_relative_to(root.resolve())
+
+
+def _files_below(folders: list[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -1,0 +1,37 @@
+"""From a scan's images to its segmentation in memory: registration, preprocessing and prediction in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flairflow.config.models import PreprocessingSettings, RegistrationSettings
+from flairflow.images.grid import Array, Image
+from flairflow.inference.ensemble import Ensemble
+from flairflow.inference.segment import Segmentation, segment_prepared
+from flairflow.preprocessing.prepare import prepare
+from flairflow.registration.stage import register_images, registration_values
+
+
+def segment_images(
+    images: Mapping[str, Image | None],
+    ensemble: Ensemble,
+    *,
+    registration: RegistrationSettings,
+    preprocessing: PreprocessingSettings,
+    seed: int,
+    brain: Array | None = None,
+) -> tuple[Segmentation, dict[str, float | str | None]]:
+    """Segment a scan as the stages `register`, `preprocess` and `segment` do, and return what they note of it too.
+
+    images : native images by sequence, the reference first; None for a sequence this scan lacks.
+    brain  : (X, Y, Z) bool on the reference's grid; None: the template's brain mask.
+    Raises ScanError when the images are at fault.
+    """
+    there = {sequence: image for sequence, image in images.items() if image is not None}
+    registered = register_images(there, registration, seed)
+    matrices = [
+        registered.sequences[sequence].matrix if sequence in registered.sequences else None for sequence in images
+    ]
+    prepared = prepare(list(images.values()), matrices, registered.brain if brain is None else brain, preprocessing)
+    values = registration_values(registered, registration) | {"brain_ml": prepared.brain_ml}
+    return segment_prepared(prepared, ensemble), values
