@@ -35,8 +35,8 @@ def test_no_strategy_is_known_by_name_but_as_a_default(repository: Path) -> None
     quoted = re.compile("|".join(f"[\"']{name}[\"']" for name in strategies.names()))
     for path in modules(repository):
         if path.parent.name != "strategies":
-            # Defaults in the one, the folder of what a teacher predicted in the other.
-            allowed = {"models.py": 4, "paths.py": 1}.get(path.name, 0)
+            # Defaults; a folder, and intermediates that are kept, bear the name of what a teacher predicts.
+            allowed = {"models.py": 4, "paths.py": 1, "tidy.py": 1}.get(path.name, 0)
             lines = [line for line in path.read_text().splitlines() if quoted.search(line)]
             assert len(lines) <= allowed, (path, lines)
 
