@@ -81,9 +81,7 @@ def make_anatomy(traits: Traits, seed: list[int], spacing: float, growth: float 
     brain = _brain_tissues(generator, within, ventricle, -outside[where], traits.age, grid, where)
     tissues = _wrap_head(generator, brain, where, outside, points, grid)
 
-    around = Surroundings(
-        grid, where, brain["grey"], brain["deep"], brain["white"], -outside[where], ventricle, within
-    )
+    around = Surroundings(grid, where, brain["grey"], brain["deep"], brain["white"], -outside[where], ventricle, within)
     strokes = draw_strokes(generator, around, traits.acute, traits.chronic, growth)
     wmh = draw_wmh(generator, around, traits.wmh_ml, growth)
     free = 1.0 - strokes.share
@@ -106,20 +104,27 @@ def make_anatomy(traits: Traits, seed: list[int], spacing: float, growth: float 
 
 def _template_points(generator: np.random.Generator, grid: Grid, age: int) -> Array:
     """Where in the template (mm) each voxel of the grid comes from: float32 (3, X, Y, Z)."""
-    axes = [np.arange(n) * grid.affine[i, i] + grid.affine[i, 3] for i, n in enumerate(grid.shape)]
-    points = np.stack(np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij"))
+    points = np.stack(np.meshgrid(*(_axis(grid, i) for i in range(3)), indexing="ij"))
     linear = np.diag(1.0 / np.clip(generator.normal(0.96, 0.035, 3), 0.88, 1.06))
     linear += np.clip(generator.normal(0.0, 0.015, (3, 3)), -0.03, 0.03) * (1 - np.eye(3))
     points = np.tensordot(linear.astype(np.float32), points, axes=1)
     # Coarse: the shape of the head. Fine: the course of the gyri, which is anybody's own.
     for axis in range(3):
-        points[axis] += 2.5 * smooth_noise(generator, grid, 35.0) + 1.3 * smooth_noise(generator, grid, 12.0)
+        points[axis] += 2.5 * smooth_noise(generator, grid, 50.0) + 1.1 * smooth_noise(generator, grid, 13.0)
     # Points are pulled towards the ventricles' middle, so that these appear larger, more so in the old.
     centre = np.array([0.0, -12.0, 14.0], np.float32)[:, None, None, None]
     pull = np.clip(generator.normal(0.02 + 0.008 * (age - 45), 0.08), -0.10, 0.46)
     offset = (points - centre) / np.array([22.0, 38.0, 22.0], np.float32)[:, None, None, None]
-    points -= (points - centre) * (pull * np.exp(-0.5 * (offset**2).sum(axis=0))).astype(np.float32)
+    weight = np.float32(pull) * np.exp(-0.5 * (offset**2).sum(axis=0))
+    # Not so the cisterns behind the third ventricle, between the two.
+    weight *= 1.0 - 0.8 * np.exp(-((points[0] / 8) ** 2)) * ramp(-22.0 - points[1], 16.0)
+    points -= (points - centre) * weight
     return points
+
+
+def _axis(grid: Grid, axis: int) -> Array:
+    """World coordinate (mm) of each voxel along an axis, float32."""
+    return (np.arange(grid.shape[axis]) * grid.affine[axis, axis] + grid.affine[axis, 3]).astype(np.float32)
 
 
 def _sample(image: Image, points: Array, mode: str = "constant") -> Array:
@@ -140,9 +145,9 @@ def _brain_tissues(
     template = load_template()
     grey, white, fluid = (_sample(image, points) for image in (template.grey, template.white, template.fluid))
     x, y, z = points
-    cut = np.clip(generator.normal(0.50 - 0.006 * (age - 45), 0.05), 0.18, 0.60)
+    cut = generator.normal(0.56 - 0.006 * (age - 45), 0.05)
     # Not every sulcus is as wide as the next.
-    cut = cut + 0.08 * smooth_noise(generator, grid, 18.0)[where]
+    cut = np.clip(cut + 0.07 * smooth_noise(generator, grid, 18.0)[where], 0.26, 0.75)
     fluid = np.where(ventricle < 4.0, 1.0 - grey - white, fluid)
     csf = np.clip((fluid - np.where(ventricle < 4.0, 0.5, cut)) * 2.5 + 0.5, 0.0, 1.0)
     parenchyma = 1.0 - csf
@@ -197,24 +202,28 @@ def _wrap_head(
     """Fluid, skull, scalp, face and neck around the brain: share of every tissue, float32 (X, Y, Z)."""
     width = max(1.5, float(grid.spacing[0]))
     skull = generator.uniform(3.5, 6.0) + 0.8 * smooth_noise(generator, grid, 25.0)
-    scalp = skull + generator.uniform(3.0, 6.0) + 0.8 * smooth_noise(generator, grid, 30.0)
+    scalp = skull + generator.uniform(3.0, 6.0) + 0.7 * smooth_noise(generator, grid, 40.0)
     within_hull, within_skull, within_scalp = (
         ramp(-outside, width),
         ramp(skull - outside, width),
         ramp(scalp - outside, width),
     )
-    x, y, z = points
+    fat, muscle, eyes = within_scalp - within_skull, np.zeros_like(outside), np.zeros_like(outside)
+    # Face and neck, below the middle of the head.
+    low = (..., slice(0, int(np.searchsorted(_axis(grid, 2), 10.0))))
+    x, y, z = points[low]
     face = 50.0 * (1.0 - np.sqrt((x / 62) ** 2 + ((y - 38) / 50) ** 2 + ((z + 75) / 62) ** 2))
     neck = np.minimum(60.0 * (1.0 - np.sqrt((x / 58) ** 2 + ((y + 28) / 62) ** 2)), -48.0 - z)
     depth = np.maximum(face, neck)
-    body, deep = ramp(depth, width), ramp(depth - 5.0 - 2.0 * smooth_noise(generator, grid, 12.0), 3.0)
-    eyes = ramp(12.0 - np.sqrt((np.abs(x) - 32) ** 2 + (y - 66) ** 2 + (z + 38) ** 2), width) * (1.0 - within_skull)
-    streaks = ramp(smooth_noise(generator, grid, 7.0) - 0.8, 1.0) * deep
-    beyond = 1.0 - within_skull - eyes
-    muscle = np.clip(np.minimum(beyond, deep - streaks), 0.0, 1.0)
-    fat = np.clip(np.maximum(within_scalp - within_skull, np.minimum(body, beyond)) - muscle - eyes, 0.0, 1.0)
+    body, deep = ramp(depth, width), ramp(depth - 5.0 - 2.0 * smooth_noise(generator, grid, 12.0)[low], 3.0)
+    eyes[low] = ramp(12.0 - np.sqrt((np.abs(x) - 32) ** 2 + (y - 66) ** 2 + (z + 38) ** 2), width)
+    eyes[low] *= 1.0 - within_skull[low]
+    streaks = ramp(smooth_noise(generator, grid, 7.0)[low] - 0.8, 1.0) * deep
+    beyond = 1.0 - within_skull[low] - eyes[low]
+    muscle[low] = np.clip(np.minimum(beyond, deep - streaks), 0.0, 1.0)
+    fat[low] = np.clip(np.maximum(fat[low], np.minimum(body, beyond)) - muscle[low] - eyes[low], 0.0, 1.0)
     # Marrow between the two tables of the skull.
-    marrow = 0.35 * np.exp(-(((outside - 0.5 * skull) / 1.2) ** 2)) * (skull > 4.0)
+    marrow = 0.35 * np.clip(1.0 - (outside / skull - 0.5) ** 2 / 0.06, 0.0, 1.0) * (skull > 4.0)
     bone = np.clip(within_skull - within_hull, 0.0, 1.0)
     tissues = {"bone": bone * (1.0 - marrow), "fat": fat + bone * marrow, "muscle": muscle}
     for name, share in brain.items():

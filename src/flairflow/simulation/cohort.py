@@ -15,16 +15,14 @@ from flairflow import __version__
 from flairflow.config.simulation import SimulatedDataset, SimulationSettings
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
-from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.simulation.anatomy import Anatomy, Traits, make_anatomy
-from flairflow.simulation.contrast import draw_contrast, draw_mask, share_on
-from flairflow.simulation.pose import draw_pose, scan_grid
-from flairflow.simulation.rater import Rater, annotate, draw_rater
-from flairflow.simulation.scanner import Scanner, draw_scanner
+from flairflow.simulation.anatomy import Traits
+from flairflow.simulation.rater import draw_rater
+from flairflow.simulation.scanner import draw_scanner
+from flairflow.simulation.session import Session, make_session
 
 VERSION = 2  # of what a seed gives; participants simulated with another one are simulated again
-LABELS = ("WMH", "ISL", "cavity")
 SOFTWARE = "flairflow simulate"
 MADE_BY = {
     "BIDSVersion": "1.10.0",
@@ -61,13 +59,12 @@ def simulate_participant(settings: SimulationSettings, name: str, number: int) -
     dataset = settings.datasets[name]
     _claim_folder(settings, name)
     _remove_participant(settings, name, participant_name(number))
-    traits = draw_traits(settings, name, number)
     sessions = [""] if dataset.second_session == 0 else ["ses-1"]
     if _is_among(settings, name, number, "second session", dataset.second_session):
         sessions.append("ses-2")
     files: list[str] = []
     for index, session in enumerate(sessions):
-        files += _write_session(settings, name, number, traits, index, session)
+        files += _write_session(settings, name, number, index, session)
     record = {"settings": _settings_hash(settings, name), "files": files}
     # Written last: it says that the participant is complete.
     write_text(_record(settings.root, name, participant_name(number)), json.dumps(record, indent=2) + "\n")
@@ -99,81 +96,38 @@ def draw_traits(settings: SimulationSettings, name: str, number: int) -> Traits:
     return Traits(age, sex, load if has_wmh else 0.0, strokes - chronic, chronic)
 
 
-def _write_session(
-    settings: SimulationSettings, name: str, number: int, traits: Traits, index: int, session: str
-) -> list[str]:
-    """Write the images and masks of session `index` (0 or 1); returns their paths relative to the root."""
-    dataset = settings.datasets[name]
-    seed = _seed(settings, name, number)
-    generator = np.random.default_rng([*seed, 2 + index])
-    growth = 1.0 if index == 0 else generator.uniform(1.1, 1.4)
-    # Finer than this a scan shows no more, and the time grows with the cube.
-    anatomy = make_anatomy(traits, [*seed, 1], max(1.25, 0.8 * min(dataset.voxel_size)), growth)
-    scanner = _scanner(settings, name, number)
-    rater = draw_rater([settings.seed, zlib.crc32(name.encode()), zlib.crc32(b"rater")])
-
-    folder = Path(participant_name(number), session)
-    stem = "_".join(folder.parts)
-    head = draw_pose(generator, degrees=4.0, millimetres=5.0)
-    grids: dict[str, Grid] = {}
-    to_anatomy: dict[str, Array] = {}
-    files = []
-    for sequence in _sequences(dataset):
-        # Heads move between sequences, and each sequence's grid is put around the head anew.
-        moved = head if sequence == "FLAIR" else draw_pose(generator, degrees=1.0, millimetres=1.5) @ head
-        placed = draw_pose(generator, degrees=3.0, millimetres=2.0) @ head
-        grids[sequence] = scan_grid(placed, _voxel_size(dataset, sequence), flipped=sequence != "T1w")
-        to_anatomy[sequence] = np.linalg.inv(moved)
-        gap = dataset.slice_gap if sequence == "FLAIR" else 0.0
-        scan = draw_contrast(anatomy, scanner, sequence, grids[sequence], to_anatomy[sequence], generator, gap)
-        kind = "dwi" if sequence == "dwi" else "anat"
-        files.append(Path(name, folder, kind, f"{stem}_{sequence}.nii.gz"))
-        write_image(settings.root / files[-1], scan)
-
-    for label in LABELS:
-        truth = draw_mask(anatomy, label, grids["FLAIR"], to_anatomy["FLAIR"])
-        files.append(Path("truth", name, folder, "anat", f"{stem}_label-{label}_mask.nii.gz"))
-        write_image(settings.root / files[-1], truth)
-        if label not in dataset.labels:
-            continue
-        sequence = dataset.drawn_on.get(label, "FLAIR")
-        space = "" if sequence == "FLAIR" else f"_space-{sequence}"
-        drawn = _annotate(rater, anatomy, label, grids[sequence], to_anatomy[sequence])
-        files.append(Path(name, "derivatives", "manual", folder, "anat", f"{stem}{space}_label-{label}_mask.nii.gz"))
-        write_image(settings.root / files[-1], drawn)
-    return [file.as_posix() for file in files]
-
-
-def _scanner(settings: SimulationSettings, name: str, number: int) -> Scanner:
-    x, y, z = settings.datasets[name].voxel_size
-    scanner = scanner_name(settings, name, number)
-    return draw_scanner([settings.seed, zlib.crc32(scanner.encode()), zlib.crc32(b"protocol")], z >= 2 * max(x, y))
-
-
-def _annotate(rater: Rater, anatomy: Anatomy, label: str, grid: Grid, to_anatomy: Array) -> Image:
-    """The mask that a rater draws of a label on the image of a grid, bool (X, Y, Z)."""
-    lesion, cavity, halo = (
-        share_on(share, anatomy, grid, to_anatomy)
-        for share in (anatomy.lesions[label], anatomy.lesions["cavity"], anatomy.halos.get(label, anatomy.lesions[label]))
-    )
-    # A cavity's outline is crisp: there is nothing around it to argue about.
-    if label == "cavity":
-        return Image(lesion >= 0.5, grid.affine)
-    return Image(annotate(rater, lesion, halo, cavity, grid.spacing), grid.affine)
-
-
-def _sequences(dataset: SimulatedDataset) -> list[str]:
-    """The sequences a dataset has, FLAIR first."""
-    return ["FLAIR", *(s for s in ("T1w", "dwi") if s in dataset.drawn_on.values() or (s == "T1w" and dataset.t1w))]
-
-
-def _voxel_size(dataset: SimulatedDataset, sequence: str) -> tuple[float, float, float]:
-    """Voxel edges, mm: T1w isotropic at the FLAIR's smallest edge; dwi 2 x 2 x 4, or more where the FLAIR has more."""
-    if sequence == "FLAIR":
-        return dataset.voxel_size
+def draw_session(settings: SimulationSettings, name: str, number: int, index: int = 0) -> Session:
+    """Session `index` (0 or 1) of a participant, in memory."""
+    dataset, scanner = settings.datasets[name], scanner_name(settings, name, number)
     x, y, z = dataset.voxel_size
-    smallest = min(x, y, z)
-    return (smallest,) * 3 if sequence == "T1w" else (max(x, 2.0), max(y, 2.0), max(z, 4.0))
+    return make_session(
+        dataset,
+        draw_traits(settings, name, number),
+        draw_scanner([settings.seed, zlib.crc32(scanner.encode())], slices=z >= 2 * max(x, y)),
+        draw_rater([settings.seed, zlib.crc32(f"rater of {name}".encode())]),
+        _seed(settings, name, number),
+        index,
+    )
+
+
+def _write_session(settings: SimulationSettings, name: str, number: int, index: int, label: str) -> list[str]:
+    """Write the images and masks of session `index`, called `label`; returns their paths relative to the root."""
+    dataset, session = settings.datasets[name], draw_session(settings, name, number, index)
+    folder = Path(participant_name(number), label)
+    stem = "_".join(folder.parts)
+    images: dict[Path, Image] = {}
+    for sequence, scan in session.scans.items():
+        images[Path(name, folder, "dwi" if sequence == "dwi" else "anat", f"{stem}_{sequence}.nii.gz")] = scan
+    for lesion, mask in session.truth.items():
+        images[Path("truth", name, folder, "anat", f"{stem}_label-{lesion}_mask.nii.gz")] = mask
+    for lesion, mask in session.manual.items():
+        sequence = dataset.drawn_on.get(lesion, "FLAIR")
+        space = "" if sequence == "FLAIR" else f"_space-{sequence}"
+        file = f"{stem}{space}_label-{lesion}_mask.nii.gz"
+        images[Path(name, "derivatives", "manual", folder, "anat", file)] = mask
+    for path, image in images.items():
+        write_image(settings.root / path, image)
+    return [path.as_posix() for path in images]
 
 
 def _write_dataset_files(settings: SimulationSettings, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a scanner makes of an anatomy: a sequence's image on any grid, and the true masks on the same grid."""
+"""What a scanner makes of an anatomy: a sequence's image on any grid, and lesions on the same grid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from flairflow.images.grid import Array, Grid, Image
-from flairflow.images.resample import resample
+from flairflow.images.resample import crop, resample
 from flairflow.simulation.anatomy import TISSUES, Anatomy
 from flairflow.simulation.fields import smooth_noise
 from flairflow.simulation.scanner import Scanner
@@ -42,14 +42,24 @@ def draw_contrast(
     return Image(np.rint(np.minimum(seen, LARGEST)).astype(np.int16), grid.affine)
 
 
-def draw_mask(anatomy: Anatomy, label: str, grid: Grid, to_anatomy: Array) -> Image:
-    """The true mask of a label on a grid: the voxels that are lesion by half or more, bool (X, Y, Z)."""
-    return Image(share_on(anatomy.lesions[label], anatomy, grid, to_anatomy) >= 0.5, grid.affine)
-
-
 def share_on(share: Array, anatomy: Anatomy, grid: Grid, to_anatomy: Array) -> Array:
-    """A map of an anatomy on a scan's grid: float32 (X, Y, Z)."""
-    return resample(Image(share, anatomy.affine), grid, to_anatomy).data
+    """A map of an anatomy on a scan's grid: float32 (X, Y, Z). Only where it is not 0 there is anything to do."""
+    seen = np.zeros(grid.shape, np.float32)
+    found = ndimage.find_objects((share > 0).astype(np.uint8))
+    if not found:
+        return seen
+    margin = np.ceil(2.0 * grid.spacing.max() / anatomy.affine[0, 0])
+    low = np.maximum([part.start - margin for part in found[0]], 0).astype(int)
+    high = np.minimum([part.stop + margin for part in found[0]], share.shape).astype(int)
+    part = share[tuple(slice(*ends) for ends in zip(low, high, strict=True))]
+    corners = np.stack(np.meshgrid(*zip(low, high, strict=True), [1], indexing="ij")).reshape(4, -1)
+    there = (np.linalg.inv(to_anatomy @ grid.affine) @ anatomy.affine @ corners)[:3]
+    start = np.maximum(np.floor(there.min(axis=1)), 0).astype(int)
+    stop = np.minimum(np.ceil(there.max(axis=1)) + 1, grid.shape).astype(int)
+    own = crop(Grid(anatomy.vividness.shape, anatomy.affine), low, high)
+    box = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
+    seen[box] = resample(Image(part, own.affine), crop(grid, start, stop), to_anatomy).data
+    return seen
 
 
 def _ideal(anatomy: Anatomy, scanner: Scanner, sequence: str, generator: np.random.Generator) -> Array:

@@ -50,19 +50,21 @@ def annotate(rater: Rater, lesion: Array, halo: Array, cavity: Array, edges: Arr
     truth = lesion >= 0.5
     if not truth.any():
         return truth
-    # Halos of other lesions are not this label's: only what touches this one counts.
+    # A halo may reach far, but only what touches this label's lesions counts.
     seen = np.maximum(lesion, rater.penumbra * halo)
-    if rater.smooth > 0.3 * min(edges):
-        seen = ndimage.gaussian_filter(seen, (rater.smooth / edges[0], rater.smooth / edges[1], 0.0))
+    (box,) = ndimage.find_objects((seen > 0).astype(np.uint8))
+    seen, core = seen[box], truth[box]
+    seen = ndimage.gaussian_filter(seen, (rater.smooth / edges[0], rater.smooth / edges[1], 0.0), truncate=2.0)
     drawn = seen >= rater.threshold
     if rater.hollow:
-        drawn &= cavity < 0.5
+        drawn &= cavity[box] < 0.5
     parts, count = ndimage.label(drawn, np.ones((3, 3, 3)))
     sizes = np.bincount(parts.ravel(), minlength=count + 1) * float(np.prod(edges)) / 1000.0
-    kept = np.flatnonzero(sizes >= rater.minimum)
-    kept = np.intersect1d(kept, np.unique(parts[truth]))
-    kept = kept[kept > 0]
-    if len(kept) == 0:
-        # Whoever sees a single small lesion marks it: an empty mask would say that there is none.
+    kept = (sizes >= rater.minimum) & (np.bincount(parts[core], minlength=count + 1) > 0)
+    kept[0] = False
+    if not kept.any():
+        # Whoever sees but one small lesion marks it: an empty mask would say that there is none.
         return truth
-    return np.isin(parts, kept)
+    mask = np.zeros_like(truth)
+    mask[box] = kept[parts]
+    return mask

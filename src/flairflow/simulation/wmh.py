@@ -31,7 +31,9 @@ def draw_wmh(generator: np.random.Generator, around: Surroundings, volume: float
     reach = np.where(supratentorial, band - np.maximum(around.ventricle, 0.0) - callosum - capsule, -30.0)
     # Patches of the centrum semiovale and corona radiata: what becomes confluent in those with much.
     zone = np.exp(-(((np.abs(x) - 27) / 9) ** 2) - ((z - 26) / 14) ** 2) * (np.abs(y + 12) < 45)
-    patches = 4.0 * around.noise(generator, 8.0) + 3.0 * zone - 9.0 + side - 0.1 * np.maximum(9 - around.depth, 0) ** 2
+    patches = (
+        4.0 * around.noise(generator, 8.0) + 3.0 * zone - 9.0 - callosum - 0.1 * np.maximum(9 - around.depth, 0) ** 2
+    )
     reach = np.maximum(reach, np.where(supratentorial & (around.white > 0.5), patches, -30.0))
     reach = np.maximum(reach, _spots(generator, around, volume, lean))
     reach = np.where(where, reach + 0.8 * rough + side, -np.inf).astype(np.float32)
