@@ -40,8 +40,8 @@ class Traits:
 class Anatomy:
     """A head with lesions on an isotropic RAS grid, all maps float32 (X, Y, Z), shares of the voxel from 0 to 1.
 
-    tissues   : by name (TISSUES); what they leave of a voxel is air. `deep` is grey matter of basal ganglia and thalamus,
-                `lining` the septum pellucidum and the ventricles' wall.
+    tissues   : by name (TISSUES); what they leave of a voxel is air. `deep` is grey matter of basal ganglia and
+                thalamus, `lining` the septum pellucidum and the ventricles' wall.
     lesions   : by label, WMH, ISL and cavity; a lesion replaces the tissue under it. WMH and ISL do not overlap, cavity
                 is the part of ISL that is fluid.
     halos     : by label, WMH and ISL: the lesion and where tissue around it is slightly brighter than it should be.
@@ -149,7 +149,7 @@ def _brain_tissues(
     # Not every sulcus is as wide as the next.
     cut = np.clip(cut + 0.07 * smooth_noise(generator, grid, 18.0)[where], 0.26, 0.75)
     fluid = np.where(ventricle < 4.0, 1.0 - grey - white, fluid)
-    csf = np.clip((fluid - np.where(ventricle < 4.0, 0.5, cut)) * 2.5 + 0.5, 0.0, 1.0)
+    csf = np.clip((fluid - np.where(ventricle < 4.0, 0.5, cut)) * 2.0 + 0.5, 0.0, 1.0)
     parenchyma = 1.0 - csf
     white = np.clip((white - 0.5 * (grey + white)) * 2.2 + 0.5, 0.0, 1.0) * parenchyma
     grey = parenchyma - white
@@ -183,7 +183,7 @@ def _flow_region(x: Array, y: Array, z: Array) -> Array:
     fourth = np.exp(-((x / 9) ** 2) - ((y + 42) / 8) ** 2 - ((z + 32) / 14) ** 2)
     cisterns = np.exp(-((x / 22) ** 2) - ((y + 10) / 18) ** 2 - ((z + 30) / 16) ** 2)
     monro = np.exp(-(((np.abs(x) - 5) / 5) ** 2) - ((y - 6) / 10) ** 2 - ((z - 8) / 7) ** 2)
-    region: Array = np.maximum(np.maximum(third, fourth), np.maximum(0.8 * cisterns, 0.7 * monro))
+    region: Array = np.maximum(np.maximum(third, fourth), np.maximum(0.6 * cisterns, 0.7 * monro))
     return region
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from flairflow import __version__
-from flairflow.config.simulation import SimulatedDataset, SimulationSettings
+from flairflow.config.simulation import SimulationSettings
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.images.grid import Image
@@ -71,7 +71,8 @@ def simulate_participant(settings: SimulationSettings, name: str, number: int) -
 
 
 def participant_name(number: int) -> str:
-    """`sub-001` to `sub-999`, then `sub-A1000`, `sub-B10000`: sorted by name is sorted by number, however many come later."""
+    """`sub-001` to `sub-999`, then `sub-A1000` and `sub-B10000`: sorted by name is sorted by number, and nobody is
+    renamed when more come."""
     letter = "" if number < 1000 else chr(ord("A") + len(str(number)) - 4)
     return f"sub-{letter}{number:03d}"
 

@@ -17,7 +17,7 @@ class Rater:
     threshold : share of a voxel that must be lesion; low: generous outlines.
     smooth    : mm over which outlines are smoothed (standard deviation, within the slice).
     minimum   : lesions smaller than this are not drawn, ml.
-    penumbra  : how much of the slightly bright tissue around a lesion counts as lesion, 0 (none) to 1 (like the lesion).
+    penumbra  : how much of the slightly bright tissue around a lesion counts, 0 (none) to 1 (like the lesion).
     hollow    : whether the cavity of an old stroke is left out of the stroke's mask.
     """
 
@@ -35,7 +35,7 @@ def draw_rater(seed: list[int]) -> Rater:
         threshold=float(generator.uniform(0.3, 0.65)),
         smooth=float(generator.uniform(0.0, 1.2)),
         minimum=float(generator.uniform(0.004, 0.03)),
-        penumbra=float(generator.uniform(0.0, 0.8)),
+        penumbra=float(generator.uniform(0.0, 0.6)),
         hollow=bool(generator.random() < 0.25),
     )
 

@@ -1,4 +1,4 @@
-"""What a scanner's protocol looks like: each is drawn once, and every participant scanned on it has a bit of its own."""
+"""Scanners and their protocols: each is drawn once, and every scan has a bit of its own besides."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 # Lesions too: on FLAIR the distributions of WMH and ISL overlap each other's and that of bright cortex.
 BRIGHTNESS: dict[str, dict[str, tuple[float, float]]] = {
     "FLAIR": {
-        "grey": (126, 5), "deep": (108, 4), "white": (100, 0), "csf": (20, 5), "choroid": (150, 12),
-        "lining": (130, 7), "bone": (12, 3), "fat": (110, 45), "muscle": (58, 8),
-        "WMH": (164, 8), "ISL": (170, 9), "cavity": (34, 7),
+        "grey": (118, 5), "deep": (105, 4), "white": (100, 0), "csf": (24, 7), "choroid": (145, 12),
+        "lining": (128, 7), "bone": (12, 3), "fat": (110, 45), "muscle": (58, 8),
+        "WMH": (152, 8), "ISL": (157, 9), "cavity": (36, 7),
     },
     "T1w": {
         "grey": (72, 3), "deep": (80, 3), "white": (100, 0), "csf": (27, 4), "choroid": (60, 5),
@@ -66,7 +66,7 @@ def draw_scanner(seed: list[int], slices: bool) -> Scanner:
         brightness,
         gamma=float(generator.uniform(0.88, 1.15)),
         bias=float(generator.uniform(0.06, 0.16)),
-        noise=float(generator.uniform(2.0, 4.0) if slices else generator.uniform(3.0, 6.0)),
+        noise=float(generator.uniform(2.0, 4.5) if slices else generator.uniform(3.5, 7.0)),
         blur=float(generator.uniform(1.0, 1.35)),
         flow=float(generator.uniform(0.6, 1.3) if slices else generator.uniform(0.0, 0.35)),
         slices=slices,

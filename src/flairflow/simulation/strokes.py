@@ -32,7 +32,7 @@ def draw_strokes(
         vividness = np.where(this > share, glow, vividness)
         share = np.maximum(share, this)
         halo = np.maximum(halo, np.clip(1.0 + reach / generator.uniform(1.0, 4.0), 0.0, 1.0) * tissue)
-        hollow = generator.uniform(0.15, 0.55)
+        hollow = generator.uniform(0.1, 0.45)
         if old:
             inside = ramp(reach + 0.6 * fine - hollow * float(reach.max()), EDGE) * tissue
             cavity = np.maximum(cavity, np.minimum(inside, this))
@@ -61,19 +61,19 @@ def _cortical(generator: np.random.Generator, around: Surroundings, rough: Array
     along = from_apex @ axis.astype(np.float32)
     across = np.sqrt(np.maximum((from_apex**2).sum(axis=1) - along**2, 0.0))
     cone = along * np.sin(angle) - across * np.cos(angle)
-    wedge = np.minimum(np.minimum(cone, along - 0.25 * length), territory) + 1.6 * rough
+    wedge = np.minimum(np.minimum(cone, along - 0.25 * length), territory) + 2.2 * rough
     # Cortex suffers before the white matter under it.
     return np.where(around.ventricle > 1.0, wedge + 1.5 * around.grey, -np.inf), volume
 
 
 def _territory(artery: str, x: Array, y: Array, z: Array) -> Array:
-    """Roughly how many mm a template point, x being positive on the stroke's side, lies inside an artery's territory."""
+    """Roughly how many mm a template point lies inside an artery's territory; x is positive on the stroke's side."""
     tent = -18.0 + 0.3 * (-y - 30.0)
     if artery == "cerebellar":
         return np.asarray(np.minimum(np.minimum(x, -30.0 - y), tent - 6.0 - z))
     above = np.minimum(x, z - np.where(y < -35, tent, -45.0))
     medial = 20.0 + 0.12 * np.maximum(z - 20.0, 0.0)
-    behind = np.maximum(-58.0 - y + 0.5 * np.maximum(z - 25.0, 0.0) * -1.0, np.minimum(-12.0 - z, -15.0 - y))
+    behind = np.maximum(-58.0 - y - 0.5 * np.maximum(z - 25.0, 0.0), np.minimum(-12.0 - z, -15.0 - y))
     if artery == "posterior":
         return np.asarray(np.minimum(above, behind))
     if artery == "anterior":
@@ -82,8 +82,8 @@ def _territory(artery: str, x: Array, y: Array, z: Array) -> Array:
 
 
 def _deep(generator: np.random.Generator, around: Surroundings, rough: Array) -> tuple[Array, float]:
-    """Reach (mm) and volume (ml) of a small deep infarct in basal ganglia, thalamus, white matter or pons: an ellipsoid,
-    most of them lacunes of 0.3 to 2 ml, some larger ones of several perforating arteries."""
+    """Reach (mm) and volume (ml) of a small deep infarct in basal ganglia, thalamus, white matter or pons: ellipsoids;
+    most are lacunes of 0.3 to 2 ml, some larger ones of several perforating arteries."""
     x, y, z = around.points
     near = (np.abs(x) > 5) & (np.abs(x) < 36) & (np.abs(y + 8) < 34) & (z > -12) & (z < 36) & (around.depth > 20)
     pons = (np.abs(x) > 1) & (np.abs(x) < 10) & (np.abs(y + 24) < 9) & (np.abs(z + 32) < 9)

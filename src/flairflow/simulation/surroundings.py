@@ -44,6 +44,11 @@ class Surroundings:
         """A smooth random field (N,), see `smooth_noise`."""
         return np.asarray(smooth_noise(generator, self.grid, length)[self.where])
 
+    def mirrored_noise(self, generator: np.random.Generator, length: float) -> Array:
+        """The same, half of it alike on both sides of the head: disease of small vessels is."""
+        field = smooth_noise(generator, self.grid, length)
+        return np.asarray((0.8 * field + 0.6 * field[::-1])[self.where])
+
     def spread(self, values: Array) -> Array:
         """Values (N,) on the grid, 0 elsewhere: float32 (X, Y, Z)."""
         whole = np.zeros(self.grid.shape, np.float32)

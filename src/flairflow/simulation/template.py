@@ -73,12 +73,14 @@ def load_template() -> Template:
 
 
 def _fluid(grey: Array, white: Array, t1w: Array, deep: Array) -> Array:
-    """What the tissue maps leave, and the average sulci in it brought out: these are valleys (positive Laplacian) of the
+    """What the tissue maps leave, with the average sulci brought out: these are valleys (positive Laplacian) of the
     tissue maps, and of the T1w where the maps hold nothing but grey matter."""
     tissue = grey + white
-    valley = np.clip(ndimage.gaussian_laplace(tissue, 1.0) / 0.10, 0.0, 1.0)
+    valley = np.clip(ndimage.gaussian_laplace(tissue, 1.0) / 0.08, 0.0, 1.0)
     fold = np.clip(ndimage.gaussian_laplace(t1w, 1.0) / 0.05, 0.0, 1.0) * (grey > 0.7)
-    ridges = np.where(deep, 0.0, np.maximum(valley * (tissue > 0.2), 0.55 * fold))
+    ridges = np.where(deep, 0.0, np.maximum(valley * (tissue > 0.2), 0.45 * fold))
+    # Dots in a row become a line.
+    ridges = ndimage.gaussian_filter(ridges, 0.7)
     return np.asarray(1.0 - tissue + 0.5 * ridges, np.float32)
 
 

@@ -21,19 +21,20 @@ def draw_wmh(generator: np.random.Generator, around: Surroundings, volume: float
     callosum = np.maximum(13.0 - np.abs(x), 0.0)
     capsule = 6.0 * np.exp(-(((np.abs(x) - 22) / 7) ** 2) - ((y + 8) / 16) ** 2 - ((z - 4) / 12) ** 2)
     rough = around.noise(generator, 4.0)
-    patchy = around.noise(generator, 11.0)
+    patchy = around.mirrored_noise(generator, 11.0)
 
     caps = np.exp(-(((y - 32) / 10) ** 2)) + 0.9 * np.exp(-(((y + 46) / 13) ** 2))
     # Some people have more along the ventricles, some more in the depth, and one side may lead.
-    lean = generator.normal(0.0, 1.0)
-    side = 0.5 * generator.normal() * np.sign(x)
+    lean = generator.normal(0.0, 0.8)
+    side = 0.4 * generator.normal() * np.sign(x)
     band = generator.uniform(0.5, 3.0) + generator.uniform(1.5, 4.0) * caps + 1.5 * patchy + lean
+    # Where there is much of it, the ventricles are surrounded.
+    band += min(0.06 * volume, 3.0)
     reach = np.where(supratentorial, band - np.maximum(around.ventricle, 0.0) - callosum - capsule, -30.0)
     # Patches of the centrum semiovale and corona radiata: what becomes confluent in those with much.
     zone = np.exp(-(((np.abs(x) - 27) / 9) ** 2) - ((z - 26) / 14) ** 2) * (np.abs(y + 12) < 45)
-    patches = (
-        4.0 * around.noise(generator, 8.0) + 3.0 * zone - 9.0 - callosum - 0.1 * np.maximum(9 - around.depth, 0) ** 2
-    )
+    shallow = 0.1 * np.maximum(9.0 - around.depth, 0.0) ** 2
+    patches = 4.0 * around.mirrored_noise(generator, 8.0) + 3.0 * zone - 9.0 - callosum - shallow
     reach = np.maximum(reach, np.where(supratentorial & (around.white > 0.5), patches, -30.0))
     reach = np.maximum(reach, _spots(generator, around, volume, lean))
     reach = np.where(where, reach + 0.8 * rough + side, -np.inf).astype(np.float32)
@@ -41,7 +42,7 @@ def draw_wmh(generator: np.random.Generator, around: Surroundings, volume: float
     reach = grow(reach, around.white, volume * growth, around.grid.voxel_ml)
     share = ramp(reach, EDGE) * around.white
     # Dirty white matter: wider in some than in others, and most where a lot is diseased already.
-    width = generator.uniform(1.0, 5.0)
+    width = generator.uniform(1.0, 4.0)
     halo = np.clip(1.0 + reach / width, 0.0, 1.0) * around.white * where
     # Faint at the edge, full some millimetres in; faint altogether in some.
     vividness = generator.lognormal(0.0, 0.12) * (0.75 + 0.25 * np.clip(reach / 3.0, 0.0, 1.0) + 0.12 * patchy)
@@ -53,9 +54,9 @@ def _spots(generator: np.random.Generator, around: Surroundings, volume: float, 
     reach = np.full(len(around.white), -30.0, np.float32)
     deep = (around.white > 0.9) & (around.ventricle > 5) & (around.depth > 6) & (around.points[2] > -5)
     candidates = np.flatnonzero(deep & (np.abs(around.points[0]) > 12))
-    count = min(int(generator.poisson((5 + 1.6 * volume) * np.exp(-0.4 * lean))), 60)
+    count = min(int(generator.poisson((14 + 4.0 * volume) * np.exp(-0.4 * lean))), 150)
     # Drawn first and all at once: the spots of a session are those of the one before.
-    places, radii = generator.random(count), generator.lognormal(np.log(1.9), 0.40, count)
+    places, radii = generator.random(count), generator.lognormal(np.log(1.3), 0.50, count)
     shapes, turns = generator.lognormal(0.0, 0.35, (count, 3)), generator.standard_normal((count, 3, 3))
     for place, radius, shape, turn in zip(places, radii, shapes, turns, strict=True):
         centre = around.millimetres[candidates[int(place * len(candidates))]]
