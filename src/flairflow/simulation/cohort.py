@@ -88,7 +88,7 @@ def draw_traits(settings: SimulationSettings, name: str, number: int) -> Traits:
     dataset = settings.datasets[name]
     generator = np.random.default_rng([*_seed(settings, name, number), 0])
     age, sex = int(generator.integers(45, 91)), str(generator.choice(["F", "M"]))
-    load = float(np.clip(generator.lognormal(np.log(6.5) + 0.045 * (age - 70), 1.0), 0.3, 100.0))
+    load = float(np.clip(generator.lognormal(np.log(8.5) + 0.045 * (age - 70), 1.0), 0.3, 100.0))
     has_wmh = _is_among(settings, name, number, "WMH", 0.9)
     strokes = 1 + int(generator.random() < 0.35) if _is_among(settings, name, number, "ISL", dataset.stroke) else 0
     # What is drawn on DWI is acute; elsewhere half of the strokes are old.
@@ -100,11 +100,10 @@ def draw_traits(settings: SimulationSettings, name: str, number: int) -> Traits:
 def draw_session(settings: SimulationSettings, name: str, number: int, index: int = 0) -> Session:
     """Session `index` (0 or 1) of a participant, in memory."""
     dataset, scanner = settings.datasets[name], scanner_name(settings, name, number)
-    x, y, z = dataset.voxel_size
     return make_session(
         dataset,
         draw_traits(settings, name, number),
-        draw_scanner([settings.seed, zlib.crc32(scanner.encode())], slices=z >= 2 * max(x, y)),
+        draw_scanner([settings.seed, zlib.crc32(scanner.encode())], dataset.voxel_size),
         draw_rater([settings.seed, zlib.crc32(f"rater of {name}".encode())]),
         _seed(settings, name, number),
         index,

@@ -52,9 +52,12 @@ class Scanner:
     scale: float
 
 
-def draw_scanner(seed: list[int], slices: bool) -> Scanner:
-    """The scanner of a seed; `slices`: for 2D FLAIR, with more flow artefacts and less noise than 3D."""
+def draw_scanner(seed: list[int], voxel_size: tuple[float, float, float]) -> Scanner:
+    """The scanner of a seed, for a FLAIR with these voxel edges (mm). Where the third is twice the others or more, the
+    FLAIR is 2D, with more flow artefacts. Larger voxels have less noise, but not by as much as they have more signal:
+    protocols trade it for time."""
     generator = np.random.default_rng(seed)
+    slices = voxel_size[2] >= 2 * max(voxel_size[:2])
     brightness = {
         sequence: {
             tissue: float(max(middle + spread * np.clip(generator.standard_normal(), -2, 2), 4.0))
@@ -66,7 +69,7 @@ def draw_scanner(seed: list[int], slices: bool) -> Scanner:
         brightness,
         gamma=float(generator.uniform(0.88, 1.15)),
         bias=float(generator.uniform(0.06, 0.16)),
-        noise=float(generator.uniform(2.0, 4.5) if slices else generator.uniform(3.5, 7.0)),
+        noise=float(generator.uniform(3.5, 7.0) * np.prod(voxel_size) ** -0.25),
         blur=float(generator.uniform(1.0, 1.35)),
         flow=float(generator.uniform(0.6, 1.3) if slices else generator.uniform(0.0, 0.35)),
         slices=slices,
