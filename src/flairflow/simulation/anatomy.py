@@ -124,7 +124,7 @@ def _template_points(generator: np.random.Generator, grid: Grid, age: int) -> Ar
 
 def _axis(grid: Grid, axis: int) -> Array:
     """World coordinate (mm) of each voxel along an axis, float32."""
-    return (np.arange(grid.shape[axis]) * grid.affine[axis, axis] + grid.affine[axis, 3]).astype(np.float32)
+    return np.asarray(np.arange(grid.shape[axis]) * grid.affine[axis, axis] + grid.affine[axis, 3], np.float32)
 
 
 def _sample(image: Image, points: Array, mode: str = "constant") -> Array:
@@ -145,9 +145,9 @@ def _brain_tissues(
     template = load_template()
     grey, white, fluid = (_sample(image, points) for image in (template.grey, template.white, template.fluid))
     x, y, z = points
-    cut = generator.normal(0.56 - 0.006 * (age - 45), 0.05)
     # Not every sulcus is as wide as the next.
-    cut = np.clip(cut + 0.07 * smooth_noise(generator, grid, 18.0)[where], 0.26, 0.75)
+    usual = generator.normal(0.56 - 0.006 * (age - 45), 0.05)
+    cut = np.clip(usual + 0.07 * smooth_noise(generator, grid, 18.0)[where], 0.26, 0.75)
     fluid = np.where(ventricle < 4.0, 1.0 - grey - white, fluid)
     csf = np.clip((fluid - np.where(ventricle < 4.0, 0.5, cut)) * 2.0 + 0.5, 0.0, 1.0)
     parenchyma = 1.0 - csf

@@ -120,11 +120,11 @@ def _write_session(settings: SimulationSettings, name: str, number: int, index: 
         images[Path(name, folder, "dwi" if sequence == "dwi" else "anat", f"{stem}_{sequence}.nii.gz")] = scan
     for lesion, mask in session.truth.items():
         images[Path("truth", name, folder, "anat", f"{stem}_label-{lesion}_mask.nii.gz")] = mask
-    for lesion, mask in session.manual.items():
-        sequence = dataset.drawn_on.get(lesion, "FLAIR")
+    for drawn in dataset.labels:
+        sequence = dataset.drawn_on.get(drawn, "FLAIR")
         space = "" if sequence == "FLAIR" else f"_space-{sequence}"
-        file = f"{stem}{space}_label-{lesion}_mask.nii.gz"
-        images[Path(name, "derivatives", "manual", folder, "anat", file)] = mask
+        file = f"{stem}{space}_label-{drawn}_mask.nii.gz"
+        images[Path(name, "derivatives", "manual", folder, "anat", file)] = session.manual[drawn]
     for path, image in images.items():
         write_image(settings.root / path, image)
     return [path.as_posix() for path in images]

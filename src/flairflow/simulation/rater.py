@@ -54,7 +54,9 @@ def annotate(rater: Rater, lesion: Array, halo: Array, cavity: Array, edges: Arr
     seen = np.maximum(lesion, rater.penumbra * halo)
     (box,) = ndimage.find_objects((seen > 0).astype(np.uint8))
     seen, core = seen[box], truth[box]
-    seen = ndimage.gaussian_filter(seen, (rater.smooth / edges[0], rater.smooth / edges[1], 0.0), truncate=2.0)
+    width = (rater.smooth / edges[0], rater.smooth / edges[1], 0.0)
+    # Around the box there is nothing.
+    seen = ndimage.gaussian_filter(seen, width, mode="constant", truncate=2.0)
     drawn = seen >= rater.threshold
     if rater.hollow:
         drawn &= cavity[box] < 0.5

@@ -57,7 +57,7 @@ def make_session(
         label: Image(_share(anatomy, label, scans["FLAIR"].grid, to_anatomy["FLAIR"]) >= 0.5, scans["FLAIR"].affine)
         for label in LABELS
     }
-    manual = {}
+    manual: dict[str, Image] = {}
     for label in dataset.labels:
         sequence = dataset.drawn_on.get(label, "FLAIR")
         grid = scans[sequence].grid
