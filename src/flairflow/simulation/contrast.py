@@ -78,7 +78,7 @@ def _ideal(anatomy: Anatomy, scanner: Scanner, sequence: str, generator: np.rand
         mottle += np.float32(0.10 * generator.lognormal(0.0, 0.4)) * anatomy.bright
     ideal *= 1.0 + mottle * (1.0 - 0.5 * anatomy.tissues["white"])
     # White matter has its own texture: vessels, perivascular spaces, myelin.
-    ideal *= 1.0 + np.float32(0.025) * smooth_noise(generator, own, 2.8)
+    ideal *= 1.0 + np.float32(0.03) * smooth_noise(generator, own, 2.8)
     if sequence == "FLAIR":
         # Jets of unsuppressed CSF.
         jets = np.clip(smooth_noise(generator, own, 9.0) + generator.normal(0.0, 0.4), 0.0, 1.5)

@@ -34,7 +34,7 @@ def draw_rater(seed: list[int]) -> Rater:
     return Rater(
         threshold=float(generator.uniform(0.3, 0.65)),
         smooth=float(generator.uniform(0.0, 1.2)),
-        minimum=float(generator.uniform(0.004, 0.03)),
+        minimum=float(generator.uniform(0.001, 0.015)),
         penumbra=float(generator.uniform(0.0, 0.6)),
         hollow=bool(generator.random() < 0.25),
     )

@@ -10,8 +10,8 @@ import numpy as np
 # Lesions too: on FLAIR the distributions of WMH and ISL overlap each other's and that of bright cortex.
 BRIGHTNESS: dict[str, dict[str, tuple[float, float]]] = {
     "FLAIR": {
-        "grey": (118, 5), "deep": (105, 4), "white": (100, 0), "csf": (24, 7), "choroid": (145, 12),
-        "lining": (128, 7), "bone": (12, 3), "fat": (110, 45), "muscle": (58, 8),
+        "grey": (117, 5), "deep": (105, 4), "white": (100, 0), "csf": (28, 9), "choroid": (145, 12),
+        "lining": (128, 7), "bone": (12, 3), "fat": (85, 40), "muscle": (58, 8),
         "WMH": (152, 8), "ISL": (157, 9), "cavity": (36, 7),
     },
     "T1w": {
