@@ -226,8 +226,9 @@ def _wrap_head(
     marrow = 0.35 * np.clip(1.0 - (outside / skull - 0.5) ** 2 / 0.06, 0.0, 1.0) * (skull > 4.0)
     bone = np.clip(within_skull - within_hull, 0.0, 1.0)
     tissues = {"bone": bone * (1.0 - marrow), "fat": fat + bone * marrow, "muscle": muscle}
+    hull = within_hull[where]
     for name, share in brain.items():
         tissues[name] = np.zeros(grid.shape, np.float32)
-        tissues[name][where] = share * within_hull[where]
+        tissues[name][where] = share * hull
     tissues["csf"] += eyes
     return {name: tissues[name].astype(np.float32, copy=False) for name in TISSUES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -146,7 +147,7 @@ def _write_dataset_files(settings: SimulationSettings, name: str) -> None:
         rows.append(f"{participant_name(number)}\t{traits.age}\t{traits.sex}\t{scanner_name(settings, name, number)}")
     _write_if_changed(folder / "participants.tsv", "\n".join(rows) + "\n")
     for record in (settings.root / "truth" / name).glob("sub-*/simulated.json"):
-        if int(record.parent.name.lstrip("sub-AB")) > dataset.participants:
+        if int(re.sub(r"\D", "", record.parent.name)) > dataset.participants:
             _remove_participant(settings, name, record.parent.name)
 
 
