@@ -25,7 +25,7 @@ if CONFIG.simulation:
             "../envs/images.yaml"
         threads: 4
         resources:
-            mem_mb=dag.scaled(2000),
+            mem_mb=dag.scaled(4500),
             runtime=dag.scaled(120),
         params:
             settings=dag.version(CONFIG, "simulate"),

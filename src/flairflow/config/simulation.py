@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, StringConstraints, model_validator
 
-Label = Literal["WMH", "ISL"]
+Label = Literal["WMH", "ISL", "cavity"]
 Sequence = Literal["FLAIR", "T1w", "dwi"]
 Share = Annotated[float, Field(ge=0, le=1)]
 VoxelSize = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -24,7 +24,9 @@ class SimulatedDataset(BaseModel):
         0.0, description="Share of participants scanned twice. Above 0, every file name of the dataset has a session."
     )
     labels: tuple[Label, ...] = Field(
-        (), description="Masks that are written, an empty one where there is no lesion. The others are missing."
+        (),
+        description="Masks that are written, an empty one where there is no lesion. The others are missing. "
+        "`cavity` is the fluid part of old strokes.",
     )
     drawn_on: dict[Label, Sequence] = Field(
         default_factory=dict,
@@ -33,8 +35,16 @@ class SimulatedDataset(BaseModel):
     voxel_size: VoxelSize = Field(
         (1.0, 1.0, 1.0), description="Voxel edges of the FLAIR (right-left, back-front, up), mm."
     )
+    slice_gap: float = Field(0.0, ge=0, description="mm of the third voxel edge that no slice sees.")
+    scanners: int = Field(1, ge=1, le=99, description="Number of scanners the participants are spread over.")
     t1w: bool = Field(False, description="Write a T1w as well, on a grid of its own and slightly moved.")
     stroke: Share = Field(2 / 3, description="Share of participants with ischaemic stroke lesions (ISL).")
+
+    @model_validator(mode="after")
+    def _slices_have_a_thickness(self) -> Self:
+        if self.slice_gap >= self.voxel_size[2]:
+            raise ValueError("slice_gap must be smaller than the third edge of voxel_size, which includes it")
+        return self
 
     @model_validator(mode="after")
     def _drawn_labels_are_written(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -12,17 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from flairflow import __version__
-from flairflow.config.simulation import SimulatedDataset, SimulationSettings
+from flairflow.config.simulation import SimulationSettings
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
-from flairflow.images.grid import Array, Grid
+from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.simulation.anatomy import Traits, make_anatomy
-from flairflow.simulation.contrast import draw_contrast, draw_mask
-from flairflow.simulation.pose import draw_pose, scan_grid
+from flairflow.simulation.anatomy import Traits
+from flairflow.simulation.rater import draw_rater
+from flairflow.simulation.scanner import draw_scanner
+from flairflow.simulation.session import Session, make_session
 
-VERSION = 1  # of what a seed gives; participants simulated with another one are simulated again
-LABELS = ("WMH", "ISL")
+VERSION = 2  # of what a seed gives; participants simulated with another one are simulated again
 SOFTWARE = "flairflow simulate"
 MADE_BY = {
     "BIDSVersion": "1.10.0",
@@ -58,87 +59,76 @@ def simulate_participant(settings: SimulationSettings, name: str, number: int) -
     """Write all sessions of one participant (numbered from 1) of one dataset, masks and truth included."""
     dataset = settings.datasets[name]
     _claim_folder(settings, name)
-    _remove_participant(settings, name, f"sub-{number:03d}")
-    traits = draw_traits(settings, name, number)
+    _remove_participant(settings, name, participant_name(number))
     sessions = [""] if dataset.second_session == 0 else ["ses-1"]
     if _is_among(settings, name, number, "second session", dataset.second_session):
         sessions.append("ses-2")
     files: list[str] = []
     for index, session in enumerate(sessions):
-        files += _write_session(settings, name, number, traits, index, session)
+        files += _write_session(settings, name, number, index, session)
     record = {"settings": _settings_hash(settings, name), "files": files}
     # Written last: it says that the participant is complete.
-    write_text(_record(settings.root, name, f"sub-{number:03d}"), json.dumps(record, indent=2) + "\n")
+    write_text(_record(settings.root, name, participant_name(number)), json.dumps(record, indent=2) + "\n")
+
+
+def participant_name(number: int) -> str:
+    """`sub-001` to `sub-999`, then `sub-A1000` and `sub-B10000`: sorted by name is sorted by number, and nobody is
+    renamed when more come."""
+    letter = "" if number < 1000 else chr(ord("A") + len(str(number)) - 4)
+    return f"sub-{letter}{number:03d}"
+
+
+def scanner_name(settings: SimulationSettings, name: str, number: int) -> str:
+    """On which scanner of a dataset a participant was: `both-1`, `both-2`, ..."""
+    generator = np.random.default_rng([*_seed(settings, name, number), zlib.crc32(b"scanner")])
+    return f"{name}-{1 + int(generator.integers(settings.datasets[name].scanners))}"
 
 
 def draw_traits(settings: SimulationSettings, name: str, number: int) -> Traits:
-    """Age, sex and lesion load of a participant. Nine in ten have WMH, more of it the older they are."""
+    """Age, sex and lesions of a participant. Nine in ten have WMH, more of it the older they are."""
     dataset = settings.datasets[name]
     generator = np.random.default_rng([*_seed(settings, name, number), 0])
     age, sex = int(generator.integers(45, 91)), str(generator.choice(["F", "M"]))
-    load = float(np.clip(generator.lognormal(np.log(8.0) + 0.03 * (age - 68), 0.9), 0.3, 80.0))
+    load = float(np.clip(generator.lognormal(np.log(8.5) + 0.045 * (age - 70), 1.0), 0.3, 100.0))
     has_wmh = _is_among(settings, name, number, "WMH", 0.9)
-    strokes = 1 + int(generator.random() < 0.35)
-    has_stroke = _is_among(settings, name, number, "ISL", dataset.stroke)
+    strokes = 1 + int(generator.random() < 0.35) if _is_among(settings, name, number, "ISL", dataset.stroke) else 0
     # What is drawn on DWI is acute; elsewhere half of the strokes are old.
-    chronic = bool(generator.random() < 0.5) and dataset.drawn_on.get("ISL") != "dwi"
-    return Traits(age, sex, load if has_wmh else 0.0, strokes if has_stroke else 0, chronic)
+    old = 0.0 if dataset.drawn_on.get("ISL") == "dwi" else 0.5
+    chronic = int(generator.binomial(strokes, old))
+    return Traits(age, sex, load if has_wmh else 0.0, strokes - chronic, chronic)
 
 
-def _write_session(
-    settings: SimulationSettings, name: str, number: int, traits: Traits, index: int, session: str
-) -> list[str]:
-    """Write the images and masks of session `index` (0 or 1); returns their paths relative to the root."""
-    dataset = settings.datasets[name]
-    seed = _seed(settings, name, number)
-    generator = np.random.default_rng([*seed, 2 + index])
-    growth = 1.0 if index == 0 else generator.uniform(1.1, 1.4)
-    # Finer than this a scan shows no more, and the time grows with the cube.
-    anatomy = make_anatomy(traits, [*seed, 1], max(1.5, min(dataset.voxel_size)), growth)
+def draw_session(settings: SimulationSettings, name: str, number: int, index: int = 0) -> Session:
+    """Session `index` (0 or 1) of a participant, in memory."""
+    dataset, scanner = settings.datasets[name], scanner_name(settings, name, number)
+    return make_session(
+        dataset,
+        draw_traits(settings, name, number),
+        draw_scanner([settings.seed, zlib.crc32(scanner.encode())], dataset.voxel_size),
+        draw_rater([settings.seed, zlib.crc32(f"rater of {name}".encode())]),
+        _seed(settings, name, number),
+        index,
+    )
 
-    folder = Path(f"sub-{number:03d}", session)
+
+def _write_session(settings: SimulationSettings, name: str, number: int, index: int, label: str) -> list[str]:
+    """Write the images and masks of session `index`, called `label`; returns their paths relative to the root."""
+    dataset, session = settings.datasets[name], draw_session(settings, name, number, index)
+    folder = Path(participant_name(number), label)
     stem = "_".join(folder.parts)
-    head = draw_pose(generator, degrees=4.0, millimetres=5.0)
-    grids: dict[str, Grid] = {}
-    to_anatomy: dict[str, Array] = {}
-    files = []
-    for sequence in _sequences(dataset):
-        # Heads move between sequences, and each sequence's grid is put around the head anew.
-        moved = head if sequence == "FLAIR" else draw_pose(generator, degrees=1.0, millimetres=1.5) @ head
-        placed = draw_pose(generator, degrees=3.0, millimetres=2.0) @ head
-        grids[sequence] = scan_grid(placed, _voxel_size(dataset, sequence), flipped=sequence != "T1w")
-        to_anatomy[sequence] = np.linalg.inv(moved)
-        scan = draw_contrast(anatomy, sequence, grids[sequence], to_anatomy[sequence], generator)
-        kind = "dwi" if sequence == "dwi" else "anat"
-        files.append(Path(name, folder, kind, f"{stem}_{sequence}.nii.gz"))
-        write_image(settings.root / files[-1], scan)
-
-    for label in LABELS:
-        truth = draw_mask(anatomy, label, grids["FLAIR"], to_anatomy["FLAIR"])
-        files.append(Path("truth", name, folder, "anat", f"{stem}_label-{label}_mask.nii.gz"))
-        write_image(settings.root / files[-1], truth)
-        if label not in dataset.labels:
-            continue
-        sequence, space, drawn = dataset.drawn_on.get(label, "FLAIR"), "", truth
-        if sequence != "FLAIR":
-            space, drawn = f"_space-{sequence}", draw_mask(anatomy, label, grids[sequence], to_anatomy[sequence])
-        files.append(Path(name, "derivatives", "manual", folder, "anat", f"{stem}{space}_label-{label}_mask.nii.gz"))
-        write_image(settings.root / files[-1], drawn)
-    return [file.as_posix() for file in files]
-
-
-def _sequences(dataset: SimulatedDataset) -> list[str]:
-    """The sequences a dataset has, FLAIR first."""
-    return ["FLAIR", *(s for s in ("T1w", "dwi") if s in dataset.drawn_on.values() or (s == "T1w" and dataset.t1w))]
-
-
-def _voxel_size(dataset: SimulatedDataset, sequence: str) -> tuple[float, float, float]:
-    """Voxel edges, mm: T1w isotropic at the FLAIR's smallest edge; dwi 2 x 2 x 4, or more where the FLAIR has more."""
-    if sequence == "FLAIR":
-        return dataset.voxel_size
-    x, y, z = dataset.voxel_size
-    smallest = min(x, y, z)
-    return (smallest,) * 3 if sequence == "T1w" else (max(x, 2.0), max(y, 2.0), max(z, 4.0))
+    images: dict[Path, Image] = {}
+    for sequence, scan in session.scans.items():
+        images[Path(name, folder, "dwi" if sequence == "dwi" else "anat", f"{stem}_{sequence}.nii.gz")] = scan
+    for lesion, mask in session.truth.items():
+        images[Path("truth", name, folder, "anat", f"{stem}_label-{lesion}_mask.nii.gz")] = mask
+    for drawn in dataset.labels:
+        sequence = dataset.drawn_on.get(drawn, "FLAIR")
+        space = "" if sequence == "FLAIR" else f"_space-{sequence}"
+        file = f"{stem}{space}_label-{drawn}_mask.nii.gz"
+        images[Path(name, "derivatives", "manual", folder, "anat", file)] = session.manual[drawn]
+    for path, image in images.items():
+        write_image(settings.root / path, image)
+    return [path.as_posix() for path in images]
 
 
 def _write_dataset_files(settings: SimulationSettings, name: str) -> None:
@@ -151,13 +141,13 @@ def _write_dataset_files(settings: SimulationSettings, name: str) -> None:
     _write_json(settings.root / "truth" / name / "dataset_description.json", truth)
     _write_if_changed(folder / "README", README.format(name=name, labels=" and ".join(dataset.labels) or "nothing"))
     _write_json(folder / "participants.json", PARTICIPANTS)
-    rows = ["participant_id\tage\tsex"]
+    rows = ["participant_id\tage\tsex\tscanner"]
     for number in range(1, dataset.participants + 1):
         traits = draw_traits(settings, name, number)
-        rows.append(f"sub-{number:03d}\t{traits.age}\t{traits.sex}")
+        rows.append(f"{participant_name(number)}\t{traits.age}\t{traits.sex}\t{scanner_name(settings, name, number)}")
     _write_if_changed(folder / "participants.tsv", "\n".join(rows) + "\n")
     for record in (settings.root / "truth" / name).glob("sub-*/simulated.json"):
-        if int(record.parent.name.removeprefix("sub-")) > dataset.participants:
+        if int(re.sub(r"\D", "", record.parent.name)) > dataset.participants:
             _remove_participant(settings, name, record.parent.name)
 
 
@@ -172,7 +162,7 @@ def _claim_folder(settings: SimulationSettings, name: str) -> None:
 
 
 def _is_done(settings: SimulationSettings, name: str, number: int) -> bool:
-    record = _record(settings.root, name, f"sub-{number:03d}")
+    record = _record(settings.root, name, participant_name(number))
     if not record.exists():
         return False
     content = json.loads(record.read_text(encoding="utf-8"))
@@ -228,4 +218,5 @@ Masks in derivatives/manual: {labels}. An empty mask means that there is no lesi
 PARTICIPANTS = {
     "age": {"Description": "Age at the first session", "Units": "years"},
     "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
+    "scanner": {"Description": "Simulated scanner; those of one name share contrast, noise and bias"},
 }
