@@ -79,10 +79,12 @@ def draw_comparison(path: Path, metrics: pd.DataFrame, labels: Sequence[str], en
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(axis="x", color="0.9")
             axis.set_axisbelow(True)
+            if not metrics.loc[metrics["label"] == label, score].notna().any():
+                axis.text(0.5, 0.5, "no such scan", transform=axis.transAxes, ha="center", color="0.4")
         row[0].set_xlim(-0.02, 1.0)
         row[1].set_xlim(left=0)
         row[1].set_yticklabels([])
-    figure.text(0.995, 0.002, "dots: scans, bars: means", ha="right", fontsize=8, color="0.4")
+    figure.supxlabel("dots: scans, bars: means", fontsize=9, color="0.4")
     with atomic(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
 
