@@ -17,7 +17,7 @@ def draw_strokes(
 ) -> Lesions:
     """Recent and old strokes, each about half of the times cortical, else deep; `growth` is a factor on their volumes.
 
-    Old ones have a cavity that takes a third to two thirds of their depth and leaves a bright rim.
+    Old ones have a cavity; the rim it leaves is bright and takes a tenth to nearly half of the lesion's depth.
     """
     tissue = np.clip(around.grey + around.deep + around.white, 0.0, 1.0)
     share, cavity, halo, vividness = (np.zeros_like(tissue) for _ in range(4))
