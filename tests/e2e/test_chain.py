@@ -23,7 +23,7 @@ from flairflow.paths import Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.tables import read_table
 
-AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "report"}
+AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "report", "tidy"}
 
 
 def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:
@@ -133,12 +133,12 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"report": {"mosaics": 2}}, {"report"}),
+        ({"report": {"mosaics": 2}}, {"report", "tidy"}),
         ({"training": CONFIG["training"] | {"updates": 9}}, {"train_model", *AFTER_TRAINING}),
         ({"segmentation": {"probabilities": False}}, AFTER_TRAINING),
         (
             {"segmentation": {"probabilities": True, "model": "multiclass"}},
-            {"segment", "segment_archive", "volumes", "report"},
+            {"segment", "segment_archive", "volumes", "report", "tidy"},
         ),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
