@@ -22,7 +22,7 @@ from flairflow.paths import derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
 
-AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "compare", "report"}
+AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "compare", "report", "tidy"}
 
 
 def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:
@@ -161,12 +161,12 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"report": {"mosaics": 2}}, {"report"}),
+        ({"report": {"mosaics": 2}}, {"report", "tidy"}),
         ({"training": CONFIG["training"] | {"updates": 9}}, {"train_model", "pseudolabel", *AFTER_TRAINING}),
         ({"segmentation": {"probabilities": False}}, AFTER_TRAINING),
         (
             {"segmentation": {"probabilities": True, "model": "multiclass"}},
-            {"segment", "segment_archive", "volumes", "report"},
+            {"segment", "segment_archive", "volumes", "report", "tidy"},
         ),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
