@@ -203,11 +203,11 @@ def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) ->
 
 
 def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None:
-    shard, stage = "archive-archive-0001", "segment/marginal"
+    shard, stage = "archive-archive-0001", "segment/pseudolabels"
     state = chain.results.state(stage, shard)
     state.unlink()
     command = [sys.executable, "-m", "flairflow.cli", "segment-archive", "--config", "results/config.json"]
-    command += ["--shard", shard, "--ensemble", "marginal"]
+    command += ["--shard", shard, "--ensemble", "pseudolabels"]
     process = subprocess.Popen(command, cwd=chain.folder, stderr=subprocess.DEVNULL)
     while not (state.exists() and state.read_bytes().endswith(b"\n")):
         assert process.poll() is None
@@ -246,7 +246,7 @@ def test_the_command_line_gives_the_masks_of_the_workflow(chain: Run, tmp_path: 
     broken = tmp_path / "broken_FLAIR.nii.gz"
     broken.write_bytes(flair.read_bytes()[:3000])
     command = [sys.executable, "-m", "flairflow.cli", "segment", str(broken), str(flair), "--out", str(tmp_path)]
-    command += ["--model", str(chain.results.model("marginal", "all", 0))]
+    command += ["--model", str(chain.results.model("pseudolabels", "all", 0))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "broken_FLAIR.nii.gz: cannot be read, damaged or truncated" in done.stderr
