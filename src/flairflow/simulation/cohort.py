@@ -88,7 +88,7 @@ def draw_traits(settings: SimulationSettings, name: str, number: int) -> Traits:
     """Age, sex and lesions of a participant. Nine in ten have WMH, more of it the older they are."""
     dataset = settings.datasets[name]
     generator = np.random.default_rng([*_seed(settings, name, number), 0])
-    age, sex = int(generator.integers(45, 91)), str(generator.choice(["F", "M"]))
+    age, sex = int(np.clip(generator.normal(70.0, 10.0), 45, 90)), str(generator.choice(["F", "M"]))
     load = float(np.clip(generator.lognormal(np.log(8.5) + 0.045 * (age - 70), 1.0), 0.3, 100.0))
     has_wmh = _is_among(settings, name, number, "WMH", 0.9)
     strokes = 1 + int(generator.random() < 0.35) if _is_among(settings, name, number, "ISL", dataset.stroke) else 0
