@@ -43,8 +43,19 @@ onsuccess:
 include: "rules/cohort.smk"
 include: "rules/registration.smk"
 include: "rules/preprocessing.smk"
-include: "rules/pseudolabels.smk"
-include: "rules/training.smk"
+
+
+if not CONFIG.models:
+
+    include: "rules/pseudolabels.smk"
+    include: "rules/training.smk"
+
+    rule train:
+        input:
+            [dag.model_files(CONFIG, strategy) for strategy in CONFIG.strategies],
+        localrule: True
+
+
 include: "rules/inference.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
@@ -52,7 +63,6 @@ include: "rules/report.smk"
 
 localrules:
     all,
-    train,
 
 
 rule all:
@@ -60,8 +70,3 @@ rule all:
     input:
         TARGETS,
         RESULTS.table("storage"),
-
-
-rule train:
-    input:
-        [dag.model_files(CONFIG, strategy) for strategy in CONFIG.strategies],

@@ -177,11 +177,11 @@ def evaluate(options: Namespace) -> None:
     if name in RULES:
         table = read_table(results.table("thresholds")).query("rule == @name")
         thresholds = {label: (low, high) for label, low, high in table[["label", "low", "high"]].to_numpy()}
-    predicted = read_ledger(results.ledger("preprocess" if thresholds else f"segment/{name}", options.shard))
+    predicted = read_ledger(results.ledger("preprocess" if name in RULES else f"segment/{name}", options.shard))
 
     def process(scan: Scan) -> Outcome:
         rows = registered[scan.scan], predicted[scan.scan]
-        if thresholds:
+        if name in RULES:
             return evaluate_thresholds(scan, *rows, thresholds, config, results)
         return evaluate_scan(scan, *rows, config, results)
 

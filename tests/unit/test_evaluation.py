@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from matplotlib import image
 
+from flairflow.cohort.scan import Mask, Scan
+from flairflow.config import load_config
 from flairflow.evaluation.comparison import compare, draw_comparison
 from flairflow.evaluation.metrics import score
+from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
 from flairflow.evaluation.threshold import CANDIDATES, best_thresholds
+from flairflow.images.grid import Grid, Image
+from flairflow.images.nifti import write_image
+from flairflow.paths import RULES, Results
+from flairflow.preprocessing.prepare import Prepared
+from flairflow.preprocessing.stage import write_prepared
 from flairflow.registration.masks import carry, meaning
+from flairflow.shards.ledger import Row
 
 MASKS = arrays.arrays(bool, (4, 4, 4))
 
@@ -84,6 +93,59 @@ def test_the_best_thresholds_are_what_trying_all_finds(seed: int) -> None:
     assert two[2] == pytest.approx(max(every)) == pytest.approx(mean_dice(*two[:2]))
 
 
+LABELS = {"labels": ["A"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}}
+SCAN = Scan("ds_sub-1", "ds", "1", "", "p", {"FLAIR": "f"}, {"A": Mask("mask", "m")}, split="train")
+
+
+def prepared_row(results: Results, scores: np.ndarray, brain: np.ndarray, bits: np.ndarray, ignore: np.ndarray) -> Row:
+    """A prepared scan of 2 mm with these z-scores, on files; its native grid has voxels of 1 mm."""
+    native = Grid(tuple(2 * n for n in brain.shape), np.diag([1.0, 1.0, 1.0, 1.0]))  # type: ignore[arg-type]
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = 0.5
+    made = Prepared(scores[None].astype(np.float32), (True,), brain, Grid(brain.shape, affine), native)
+    files = write_prepared(SCAN, made, Row(SCAN.scan, "ok", ""), load_config(LABELS), results).files
+    paths = {role: path.relative_to(results.root).as_posix() for role, path in files.items()}
+    for role, data in (("bits", bits), ("ignore", ignore)):
+        write_image(results.root / f"{role}.nii", Image(data.astype(np.uint8), affine))
+        paths[role] = f"{role}.nii"
+    return Row(SCAN.scan, "ok", "", files=paths)
+
+
+def test_ignored_voxels_have_no_say_in_the_thresholds(tmp_path: Path) -> None:
+    scores, bits, ignore = np.zeros((3, 10, 10, 10))
+    bits[2:5, 2:5, 2:5] = 1
+    scores[bits > 0] = 2.0
+    ignore[6:9, 2:9, 2:9] = 1
+    scores[ignore > 0] = 3.0
+    results = Results(tmp_path)
+    row = prepared_row(results, scores, np.ones(bits.shape, bool), bits, ignore)
+    table = choose_thresholds([(SCAN, row)], load_config(LABELS), results)
+    assert list(table["rule"]) == list(RULES)
+    assert table["training_dice"].tolist() == [1.0, 1.0] and (table["low"] < 2).all()
+
+
+def test_the_edge_of_the_brain_is_no_band_of_intensities(tmp_path: Path) -> None:
+    points = np.stack(np.meshgrid(*[np.arange(20)] * 3, indexing="ij"), -1) - 9.5
+    brain = np.linalg.norm(points, axis=-1) < 8
+    bits, results = np.zeros(brain.shape), Results(tmp_path)
+    native = Image(np.zeros((40, 40, 40), np.uint8), np.eye(4))
+    write_image(tmp_path / "native.nii", native)
+    registered = Row(SCAN.scan, "ok", "", files={"bits": "native.nii"})
+    volumes = []
+    for level in (2.5, 1.5):
+        row = prepared_row(results, np.where(brain, level, 0.0), brain, bits, bits)
+        outcome = evaluate_thresholds(SCAN, registered, row, {"A": (1.0, 2.0)}, load_config(LABELS), results)
+        volumes.append(outcome.values["A predicted_ml"])
+    assert volumes == [0.0, pytest.approx(brain.sum() * 0.008, rel=0.05)]
+
+
+def test_a_lesion_of_which_nothing_is_judged_is_neither_found_nor_absent() -> None:
+    lesion = np.zeros((4, 4, 4), bool)
+    lesion[0] = True
+    found = score(~lesion, lesion, ~lesion, 1.0)
+    assert (found["dice"], found["false_lesions"], found["false_ml"]) == (None, None, None)
+
+
 def test_without_a_lesion_to_learn_from_nothing_is_called_one() -> None:
     for low, high, dice in best_thresholds([(np.arange(5.0), np.zeros(5, bool))]):
         assert low == high == np.inf and np.isnan(dice)
@@ -124,8 +186,6 @@ def test_mask_values_mean_what_the_configuration_says() -> None:
 
 
 def test_a_carried_mask_lands_where_its_image_does() -> None:
-    from flairflow.images.grid import Grid
-
     label = np.zeros((20, 20, 20), bool)
     label[5:10, 5:10, 5:10] = True
     shift = np.eye(4)

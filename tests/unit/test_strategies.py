@@ -100,6 +100,12 @@ def test_a_teacher_fills_in_a_missing_mask_but_no_known_one() -> None:
     assert targets["missing"] == [0, 1, 2, 1, 0]
 
 
+def test_without_a_teacher_only_known_masks_count() -> None:
+    bits = torch.tensor([0, 1, 2, 3], dtype=torch.uint8).reshape(1, 4, 1, 1)
+    target, known, _ = strategy("pseudolabels").targets(given(bits, [True, True]), TASK)
+    assert target.flatten().tolist() == [0, 1, 2, 2] and known.all()
+
+
 def test_filling_in_agrees_with_a_plain_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = 3

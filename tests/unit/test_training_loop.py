@@ -298,3 +298,23 @@ def test_no_slurm_in_the_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("SLURM_JOB_NAME", "job")
     trainer = loop._trainer(SETTINGS, tmp_path, torch.device("cpu"), "32")
     assert trainer.world_size == 1
+
+
+def test_where_no_mask_is_missing_pseudolabels_need_no_teacher(scans: list[PreparedScan], tmp_path: Path) -> None:
+    complete = [scan for scan in scans if set(scan.annotated) == set(LABELS)]
+    settings = SETTINGS.model_copy(update={"updates": 2})
+    alone, baseline = (
+        run(scans, tmp_path / name, name, training=complete, settings=settings)
+        for name in ("pseudolabels", "multiclass")
+    )
+    for name, tensor in alone.weights.items():
+        assert torch.equal(tensor, baseline.weights[name]), name
+
+
+def test_a_lesion_that_is_ignored_as_a_whole_is_not_judged() -> None:
+    lesion, ignored = torch.zeros(2, 4, 4, 4, dtype=torch.bool)
+    assert selection._is_judged(lesion, ignored)
+    lesion[0] = True
+    assert selection._is_judged(lesion, ignored)
+    ignored[0] = True
+    assert not selection._is_judged(lesion, ignored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -109,6 +110,21 @@ def test_what_cannot_work_is_said_before_anything_runs(tmp_path: Path, repositor
     assert says in done.stdout + done.stderr
 
 
+def test_given_models_are_inputs_wherever_they_lie(tmp_path: Path, config_file: Path, repository: Path) -> None:
+    """Even where this workflow once trained them: nothing trains them again or removes them."""
+    folder = tmp_path / "results/models/marginal/all/seed-0"
+    folder.mkdir(parents=True)
+    plan = {"labels": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
+    for name in ("weights.safetensors", "plan.json", "record.json"):
+        (folder / name).write_text(json.dumps(plan))
+    config_file.write_text(f"{config_file.read_text()}models: {{mine: [results/models/marginal/all/seed-0]}}\n")
+    rules = snakemake(tmp_path, "--list-rules", "--configfile", str(config_file), repository=repository)
+    listed = set((rules.stdout + rules.stderr).split())
+    assert "segment" in listed and not {"train_model", "pseudolabel"} & listed
+    planned = snakemake(tmp_path, "-n", "--configfile", str(config_file), repository=repository)
+    assert planned.returncode == 0, planned.stderr
+
+
 def test_parsing_imports_nothing_heavy(tmp_path: Path, config_file: Path, repository: Path) -> None:
     """Every cluster job parses the Snakefile again."""
     probe = tmp_path / "probe.smk"
@@ -153,6 +169,22 @@ def test_environments_are_pinned_like_the_lock_file(repository: Path) -> None:
         pins = next(item["pip"] for item in dependencies if isinstance(item, dict))
         assert set(pins) <= locked, path
         assert path.with_name(f"{path.stem}.post-deploy.sh").exists()
+
+
+def test_packages_that_training_names_are_in_its_environment(repository: Path) -> None:
+    text = (repository / "envs/network.yaml").read_text().lower().replace("_", "-")
+    for path in (repository / "src/flairflow/training").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        if "version" not in [
+            name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names
+        ]:
+            continue
+        names = re.findall(r"version\([\"'](\w+)[\"']\)", path.read_text())
+        for group in re.findall(r"version\(name\) for name in \(([^)]*)\)", path.read_text()):
+            names += re.findall(r"\w+", group)
+        assert names
+        for name in set(names) - {"flairflow"}:
+            assert f"- {name.lower()}==" in text, (path, name)
 
 
 def test_the_lock_file_satisfies_the_project(repository: Path) -> None:

@@ -65,7 +65,10 @@ def purge(config: Config, results: Results) -> Purged:
         _clean(path, people, results, purged)
     log.info("removed %d files (%.3g MB) and %d rows", purged.files, purged.bytes / 1e6, purged.rows)
     if purged.files or purged.rows:
-        log.info("the next run of snakemake makes tables and report again, and trains again those models of its own")
+        log.info(
+            "the next run of snakemake makes tables and report again%s",
+            ", and trains again those of the models that it uses" * bool(purged.models),
+        )
     return purged
 
 

@@ -24,7 +24,10 @@ COLUMNS: dict[str, Column] = {
     "bytes_per_scan": column("Size per scan", "byte"),
     "kept": column(
         "Whether the files stay",
-        levels={"yes": "they do", "no": "removed after this count, as `keep` does not list them"},
+        levels={
+            "yes": "they do",
+            "no": "removed after this count (see `keep`); the next knows nothing of them",
+        },
     ),
 }
 

@@ -214,7 +214,8 @@ class Config(Settings):
                 if name not in allowed:
                     raise ValueError(f"{where}: {name!r} is none of {', '.join(allowed)}")
 
-        for where, names in (("labels", self.labels), ("images", self.images), ("seeds", self.seeds)):
+        lists = {"labels": self.labels, "images": self.images, "strategies": self.strategies, "seeds": self.seeds}
+        for where, names in lists.items():
             if len(set(names)) != len(names):
                 raise ValueError(f"{where}: a value stands twice in {list(names)}")
         if sorted(self.precedence) != sorted(self.labels):

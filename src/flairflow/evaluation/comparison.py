@@ -47,9 +47,9 @@ def compare(metrics: pd.DataFrame, labels: Sequence[str], ensembles: Sequence[st
     for label in labels:
         for ensemble in ensembles:
             own = metrics[(metrics["label"] == label) & (metrics["ensemble"] == ensemble)]
-            free = own[own["dice"].isna()]
-            row: dict[str, object] = {"label": label, "ensemble": ensemble, "lesion_scans": len(own) - len(free)}
-            row |= _spread(own.drop(free.index), "dice", "volume_error_ml")
+            bearing, free = own[own["dice"].notna()], own[own["false_ml"].notna()]
+            row: dict[str, object] = {"label": label, "ensemble": ensemble, "lesion_scans": len(bearing)}
+            row |= _spread(bearing, "dice", "volume_error_ml")
             row |= {"lesion_free_scans": len(free), "false_scans": int((free["false_ml"] > 0).sum())}
             rows.append(row | _spread(free, "false_lesions", "false_ml"))
     return pd.DataFrame(rows, columns=list(COLUMNS))

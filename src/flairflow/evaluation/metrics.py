@@ -17,7 +17,11 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
     false_lesions   : predicted lesions (components of voxels that touch, if only by a corner) where the reference is
                       empty; None where it is not.
     false_ml        : their volume.
+
+    A lesion of which no voxel is counted is neither found nor missed, and does not make the reference empty: then all
+    three are None.
     """
+    free = not reference.any()
     prediction, reference = prediction & counted, reference & counted
     predicted, true = int(prediction.sum()), int(reference.sum())
     common = int(np.count_nonzero(prediction & reference))
@@ -26,8 +30,8 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
         "predicted_ml": predicted * voxel_ml,
         "dice": 2 * common / (predicted + true) if true else None,
         "volume_error_ml": (predicted - true) * voxel_ml,
-        "false_lesions": None if true else int(cc3d.connected_components(prediction, connectivity=26).max()),
-        "false_ml": None if true else predicted * voxel_ml,
+        "false_lesions": int(cc3d.connected_components(prediction, connectivity=26).max()) if free else None,
+        "false_ml": predicted * voxel_ml if free else None,
     }
 
 

@@ -36,12 +36,14 @@ def evaluate_thresholds(
     config: Config,
     results: Results,
 ) -> Outcome:
-    """Score an intensity rule on one scan: z-scores brought to the native grid, between the label's low and high."""
+    """Score an intensity rule on one scan: applied to the brain's z-scores, as when its thresholds were chosen, and
+    the mask brought to the native grid."""
     ready = read_prepared(scan, prepared, results)
-    # Outside the brain nothing is a lesion: a z-score no threshold is below.
-    scores = np.where(ready.brain, ready.images[0], -10.0)
-    native = resample(Image(scores, ready.grid.affine), ready.native, cval=-10.0).data
-    predictions = {label: (native > low) & (native <= high) for label, (low, high) in thresholds.items()}
+    scores, affine = ready.images[0], ready.grid.affine
+    predictions = {}
+    for label, (low, high) in thresholds.items():
+        mask = (scores > low) & (scores <= high) & ready.brain
+        predictions[label] = resample(Image(mask, affine), ready.native).data >= 0.5
     return _scores(scan, registered, predictions, config, results)
 
 
@@ -58,9 +60,9 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
             for scan, row in scans:
                 if label in scan.annotated:
                     ready = read_prepared(scan, row, results)
-                    bits = read_labels(results.root / row.files["bits"]).data
-                    classes = resolve(bits, config.labels, config.precedence)
-                    yield ready.images[0][ready.brain], (classes == number + 1)[ready.brain]
+                    classes, ignore = _known(row, config, results)
+                    counted = ready.brain & ~decode(ignore, label, config.labels)
+                    yield ready.images[0][counted], (classes == number + 1)[counted]
 
         count = sum(label in scan.annotated for scan, _ in scans)
         rows += [(rule, label, *found, count) for rule, found in zip(RULES, best_thresholds(known()), strict=True)]
@@ -68,15 +70,21 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
 
 
 def _scores(scan: Scan, registered: Row, predictions: Mapping[str, Array], config: Config, results: Results) -> Outcome:
-    bits = read_labels(results.root / registered.files["bits"])
-    classes = resolve(bits.data, config.labels, config.precedence)
-    ignore = np.zeros(bits.data.shape, np.uint8)
-    if "ignore" in registered.files:
-        ignore = read_labels(results.root / registered.files["ignore"]).data.astype(np.uint8)
+    classes, ignore = _known(registered, config, results)
+    voxel_ml = read_labels(results.root / registered.files["bits"]).grid.voxel_ml
     values: dict[str, float | str | None] = {}
     for number, label in enumerate(config.labels):
         if label in scan.annotated:
             counted = ~decode(ignore, label, config.labels)
-            found = score(predictions[label], classes == number + 1, counted, bits.grid.voxel_ml)
+            found = score(predictions[label], classes == number + 1, counted, voxel_ml)
             values |= {f"{label} {name}": value for name, value in found.items()}
     return Outcome(values=values)
+
+
+def _known(row: Row, config: Config, results: Results) -> tuple[Array, Array]:
+    """Class numbers and ignore bits, both (X, Y, Z), of a ledger's row; on the grid of its stage."""
+    bits = read_labels(results.root / row.files["bits"]).data
+    ignore = np.zeros(bits.shape, np.uint8)
+    if "ignore" in row.files:
+        ignore = read_labels(results.root / row.files["ignore"]).data.astype(np.uint8)
+    return resolve(bits, config.labels, config.precedence), ignore

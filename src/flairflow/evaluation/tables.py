@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from flairflow.cohort.index import read_scans
-from flairflow.cohort.scan import SPLITS, Scan
-from flairflow.cohort.sharding import shard_names
+from flairflow.cohort.scan import Scan
+from flairflow.cohort.sharding import stage_rows
 from flairflow.config.models import Config
 from flairflow.evaluation.metrics import COLUMNS
 from flairflow.evaluation.stage import choose_thresholds
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.shards.ledger import Row
 from flairflow.tables import Column, column, write_table
 
 VOLUME_COLUMNS: dict[str, Column] = {
@@ -46,7 +46,7 @@ def write_volumes(config: Config, results: Results) -> None:
     if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
         link.unlink(missing_ok=True)
         link.symlink_to(results.masks(config.segmenter).name)
-    segmented = _rows(f"segment/{config.segmenter}", SPLITS, results)
+    segmented = stage_rows(results, f"segment/{config.segmenter}")
     rows = []
     for scan in read_scans(results.cohort, config.labels, config.images):
         if not scan.included:
@@ -66,7 +66,7 @@ def write_metrics(config: Config, results: Results) -> None:
     scans = {scan.scan: scan for scan in read_scans(results.cohort, config.labels, config.images)}
     rows = []
     for ensemble in config.compared:
-        for name, row in _rows(f"evaluate/{ensemble}", ["test"], results, having="annotated").items():
+        for name, row in stage_rows(results, f"evaluate/{ensemble}", ["test"], having="annotated").items():
             if row.status == "ok":
                 rows += _scores(scans[name], ensemble, row, config.labels)
     write_table(results.table("metrics"), pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
@@ -74,7 +74,7 @@ def write_metrics(config: Config, results: Results) -> None:
 
 def write_thresholds(config: Config, results: Results) -> None:
     """tables/thresholds.tsv: the best thresholds of each intensity rule per label."""
-    prepared = _rows("preprocess", ["train"], results)
+    prepared = stage_rows(results, "preprocess", ["train"])
     scans = read_scans(results.cohort, config.labels, config.images)
     ready = [(scan, prepared[scan.scan]) for scan in scans if scan.scan in prepared]
     table = choose_thresholds([(scan, row) for scan, row in ready if row.status == "ok"], config, results)
@@ -88,8 +88,3 @@ def _scores(scan: Scan, ensemble: str, row: Row, labels: Sequence[str]) -> list[
         if found:
             scores.append({"scan": scan.scan, "dataset": scan.dataset, "ensemble": ensemble, "label": label, **found})
     return scores
-
-
-def _rows(stage: str, splits: Sequence[str], results: Results, having: str | None = None) -> dict[str, Row]:
-    names = shard_names(results, splits, having)
-    return read_ledgers(results.ledger(stage, shard) for shard in names)

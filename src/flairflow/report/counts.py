@@ -50,23 +50,24 @@ def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: 
 
 
 def pseudolabel_counts(scans: Sequence[Scan], config: Config, results: Results) -> list[dict[str, Any]]:
-    """Per taught strategy, dataset and label: how many training scans the teacher filled in, and how much."""
+    """Per dataset and label: training scans whose mask is missing, how many of these the teacher filled in (whom it
+    teaches does not learn from the others), how many with a lesion, and the mean ml. Empty where nobody is taught."""
+    if config.models or not any(strategy(name).taught for name in config.strategies):
+        return []
+    # From the records: the ledgers go with their files where the configuration does not keep these.
+    stage = f"pseudolabel/{config.pseudolabels.teacher}"
+    shards = shard_names(results, ["train"], having="incomplete")
+    records = [state.read(results.state(stage, shard)) for shard in shards]
+    done = {scan: row for record in records for scan, row in record.items() if row.status == "ok"}
     rows = []
-    for name in config.strategies if not config.models else ():
-        if not strategy(name).taught:
-            continue
-        teacher = config.pseudolabels.teacher
-        shards = shard_names(results, ["train"], having="incomplete")
-        # From the records: the ledgers go with their files where the configuration does not keep these.
-        records = [state.read(results.state(f"pseudolabel/{teacher}", shard)) for shard in shards]
-        filled = {scan: row for record in records for scan, row in record.items()}
-        for dataset in dict.fromkeys(scan.dataset for scan in scans):
-            own = [filled[scan.scan] for scan in scans if scan.dataset == dataset and scan.scan in filled]
-            for label in config.labels:
-                ml = [float(found) for row in own if (found := row.values.get(f"{label}_ml")) is not None]
-                if ml:
-                    filled_in = {"scans": len(ml), "with_lesion": sum(volume > 0 for volume in ml), "ml": np.mean(ml)}
-                    rows.append({"strategy": name, "teacher": teacher, "dataset": dataset, "label": label} | filled_in)
+    for dataset in config.datasets:
+        own = [s for s in scans if s.dataset == dataset and s.included and s.split == "train" and s.incomplete]
+        for label in config.labels:
+            missing = [scan for scan in own if label not in scan.annotated]
+            ml = [float(done[scan.scan].values[f"{label}_ml"] or 0) for scan in missing if scan.scan in done]
+            if missing:
+                row = {"dataset": dataset, "label": label, "missing": len(missing), "filled_in": len(ml)}
+                rows.append(row | {"with_lesion": sum(volume > 0 for volume in ml), "ml": np.mean(ml) if ml else None})
     return rows
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 from flairflow import __version__
 from flairflow.cohort.index import read_scans
-from flairflow.cohort.scan import SPLITS, Scan
-from flairflow.cohort.sharding import shard_names
+from flairflow.cohort.scan import Scan
+from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
@@ -28,7 +28,7 @@ from flairflow.paths import Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.mosaics import write_mosaic
 from flairflow.report.summary import scored, write_summary
-from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.shards.ledger import Row
 from flairflow.tables import read_table
 
 
@@ -37,7 +37,7 @@ def write_report(config: Config, results: Results) -> None:
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
     comparison = read_table(results.table("comparison"))
-    registered = _ledger("register", results, ("train", "validation", "test"))
+    registered = stage_rows(results, "register", ("train", "validation", "test"))
     context = {
         "title": config.report.title,
         "version": __version__,
@@ -50,6 +50,7 @@ def write_report(config: Config, results: Results) -> None:
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
         "comparison_figure": os.path.relpath(results.comparison_figure, results.report.parent),
+        "teacher": config.pseudolabels.teacher,
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
         "mosaics": _mosaics(scans, registered, volumes, config, results),
@@ -58,7 +59,7 @@ def write_report(config: Config, results: Results) -> None:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = _number
+    environment.filters |= {"number": _number, "spread": _spread_of}
     write_text(results.report, environment.from_string(template).render(context))
     write_summary(config, results, scans, volumes, comparison)
 
@@ -76,7 +77,7 @@ def _mosaics(
     """Test scans first, then a spread over the rest, one file each beside the page; those of earlier reports go."""
     folder = results.report.parent / "mosaics"
     shutil.rmtree(folder, ignore_errors=True)
-    segmented = _ledger(f"segment/{config.segmenter}", results)
+    segmented = stage_rows(results, f"segment/{config.segmenter}")
     ready = [scan for scan in scans if scan.included and segmented[scan.scan].status == "ok"]
     tested = [scan for scan in ready if scan.split == "test"]
     others = [scan for scan in ready if scan.split != "test"]
@@ -115,10 +116,6 @@ def _draw(path: Path, scan: Scan, registered: Row | None, segmented: Row, config
     )
 
 
-def _ledger(stage: str, results: Results, splits: Sequence[str] = SPLITS) -> dict[str, Row]:
-    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results, splits))
-
-
 def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:
     """Up to `count` scans, evenly over the list, so that every dataset is seen."""
     if count <= 0 or not scans:
@@ -130,6 +127,12 @@ def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:
 def _pairs(table: pd.DataFrame, about: str) -> list[tuple[str, str]]:
     unique = table.drop_duplicates("scan")
     return list(zip(unique["scan"], unique[about], strict=True))
+
+
+def _spread_of(mean: Any, deviation: Any, digits: int) -> str:
+    """Mean and standard deviation; of a single scan only the former."""
+    text = _number(mean, digits)
+    return text if pd.isna(deviation) else f"{text} ± {_number(deviation, digits)}"
 
 
 def _number(value: Any, digits: int = 2) -> str:

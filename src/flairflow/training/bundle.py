@@ -43,7 +43,7 @@ def _metadata(plan: Plan, record: Record) -> dict[str, Any]:
         "monai_version": version("monai"),
         "pytorch_version": version("torch").partition("+")[0],
         "numpy_version": version("numpy"),
-        "required_packages_version": {name: version(name) for name in ("fire", "nibabel", "safetensors")},
+        "required_packages_version": {name: version(name) for name in ("nibabel", "safetensors")},
         "name": f"{plan.strategy}, {plan.part}, seed {record.seed}",
         "task": f"segmentation of {', '.join(plan.classes)} in brain MRI ({', '.join(plan.images)})",
         "description": (

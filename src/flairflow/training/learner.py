@@ -29,7 +29,6 @@ from flairflow.training.strategies import Annotations, Strategy, Task
 
 log = logging.getLogger(__name__)
 
-LAST = CHECKPOINT
 LOG_LINES_PER_INTERVAL = 5
 
 
@@ -148,7 +147,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         self._note({"score": score} | {f"score_{name}": value for name, value in scores.items()})
         log.info("update %d: validation %s", self.global_step, ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
         self._write_log()
-        with atomic(self.work / LAST) as partial:
+        with atomic(self.work / CHECKPOINT) as partial:
             self.trainer.save_checkpoint(partial)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -18,8 +18,9 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from flairflow.config.models import PreprocessingSettings, TrainingSettings
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
+from flairflow.paths import CHECKPOINT
 from flairflow.training.device import choose_device, device_name, resolve_precision, share_threads
-from flairflow.training.learner import LAST, Learner
+from flairflow.training.learner import Learner
 from flairflow.training.model_folder import Model, Plan, Record
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Strategy, Task
@@ -74,7 +75,7 @@ def train(
     learner = Learner(
         strategy, task, settings, seed, learnt, validation, len(images), preprocessing.spacing, work, precision, workers
     )
-    last = work / LAST
+    last = work / CHECKPOINT
     log.info(
         "%s %s (%s, seed %d): %d training scans, %d to validate on every %d updates; %.3g million weights; "
         "%d patches of %d^3 voxels an update; %s, precision %s, %d loader workers",
@@ -130,7 +131,7 @@ def train(
 def _start_anew_unless_same(work: Path, fingerprint: str) -> None:
     mark = work / "fingerprint.txt"
     if not mark.exists() or mark.read_text(encoding="utf-8") != fingerprint:
-        (work / LAST).unlink(missing_ok=True)
+        (work / CHECKPOINT).unlink(missing_ok=True)
         shutil.rmtree(work / TENSORBOARD, ignore_errors=True)
         write_text(mark, fingerprint)
 

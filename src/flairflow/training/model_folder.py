@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from flairflow.config.models import NetworkSettings, PreprocessingSettings, Settings
 from flairflow.errors import ConfigError
 from flairflow.files import atomic, write_text
+from flairflow.paths import MODEL_FILES
 from flairflow.training.bundle import write_bundle
 from flairflow.training.network import build_network, load_network_weights
 from flairflow.training.strategies import Task, strategy
 
-WEIGHTS, PLAN, RECORD = "weights.safetensors", "plan.json", "record.json"
+WEIGHTS, PLAN, RECORD = MODEL_FILES
 
 
 class Plan(Settings):

@@ -69,8 +69,13 @@ def _scan_scores(
             voxel_ml,
         )
         for number, name in enumerate(task.classes, start=1)
-        if name in annotated
+        if name in annotated and _is_judged(reference == task.labels.index(name) + 1, ignored)
     }
+
+
+def _is_judged(lesion: Tensor, ignored: Tensor) -> bool:
+    """Whether a mask says something: a lesion that is ignored as a whole does not mean that there is none."""
+    return not bool(lesion.any()) or bool((lesion & ~ignored).any())
 
 
 def _mean(values: Sequence[float]) -> float:

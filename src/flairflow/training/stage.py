@@ -9,11 +9,11 @@ from pathlib import Path
 from flairflow import stages
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
-from flairflow.cohort.sharding import shard_names
+from flairflow.cohort.sharding import stage_rows
 from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row, read_ledgers
+from flairflow.shards.ledger import Row
 from flairflow.training.loop import train
 from flairflow.training.model_folder import save_model
 from flairflow.training.scans import PreparedScan
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 def train_model(name: str, part: str, seed: int, config: Config, results: Results, threads: int) -> None:
     """Train the network `part` of a strategy with one seed and write its model folder. What changed since it was last
     trained is logged. Raises ConfigError when the strategy can learn from no scan."""
-    rows = read_ledgers(results.ledger("preprocess", shard) for shard in shard_names(results, ["train", "validation"]))
-    predicted = _teachings(config.pseudolabels.teacher, results) if strategy(name).taught else {}
+    rows = stage_rows(results, "preprocess", ["train", "validation"])
+    teacher = f"pseudolabel/{config.pseudolabels.teacher}"
+    predicted = stage_rows(results, teacher, ["train"], having="incomplete") if strategy(name).taught else {}
     task = Task(config.labels, config.precedence, strategy(name).parts(config.labels)[part])
     # A scan that this model does not learn from must not make it train again.
     scans = [
@@ -38,6 +39,8 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         # A scan that its teacher failed on would count what is missing as not there.
         and (scan.scan not in predicted or predicted[scan.scan].status == "ok")
     ]
+    if unfilled := sum(row.status != "ok" for row in predicted.values()):
+        log.warning("%d training scans are left out: their missing masks could not be filled in", unfilled)
     inputs = {
         scan.scan: stages.fingerprint(rows[scan.scan].fingerprint, predicted[scan.scan].fingerprint)
         if scan.scan in predicted
@@ -83,11 +86,6 @@ def prepared_scan(scan: Scan, row: Row, results: Results, predicted: Row | None 
         annotated=scan.annotated,
         teacher=results.root / predicted.files["teacher"] if predicted else None,
     )
-
-
-def _teachings(teacher: str, results: Results) -> dict[str, Row]:
-    names = shard_names(results, ["train"], having="incomplete")
-    return read_ledgers(results.ledger(f"pseudolabel/{teacher}", shard) for shard in names)
 
 
 def _say_what_changed(record: Path, inputs: dict[str, str], model: str) -> None:

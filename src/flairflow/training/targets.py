@@ -25,8 +25,11 @@ def class_numbers(bits: Tensor, annotated: Tensor, labels: Sequence[str], preced
 def fill_missing(bits: Tensor, annotated: Tensor, teacher: Tensor) -> Tensor:
     """Label bits, uint8 (B, X, Y, Z), in which each missing mask is the teacher's: the voxels where the label has the
     largest of its probabilities (`teacher`, uint8 (B, 1 + L, X, Y, Z), background first), without those that an
-    annotated mask gives to another label. Annotated masks stay as they are."""
+    annotated mask gives to another label. Annotated masks stay as they are. Without a teacher nothing is added: then
+    no mask may be missing."""
     known = _known(bits, annotated)
+    if not teacher.shape[1]:
+        return known
     missing = ~torch.cat([torch.ones_like(annotated[:, :1]), annotated], dim=1)
     decided = teacher.argmax(dim=1)
     # Background and annotated labels add no bit.
