@@ -303,10 +303,8 @@ def test_no_slurm_in_the_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_where_no_mask_is_missing_pseudolabels_need_no_teacher(scans: list[PreparedScan], tmp_path: Path) -> None:
     complete = [scan for scan in scans if set(scan.annotated) == set(LABELS)]
     settings = SETTINGS.model_copy(update={"updates": 2})
-    alone, baseline = (
-        run(scans, tmp_path / name, name, training=complete, settings=settings)
-        for name in ("pseudolabels", "multiclass")
-    )
+    names = "pseudolabels", "multiclass"
+    alone, baseline = (run(scans, tmp_path / name, name, training=complete, settings=settings) for name in names)
     for name, tensor in alone.weights.items():
         assert torch.equal(tensor, baseline.weights[name]), name
 
