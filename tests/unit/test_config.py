@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from flairflow import stages
 from flairflow.config import Config, load_config, read_config
 from flairflow.config.load import preset_values, resolved
+from flairflow.config.models import AugmentationSettings
 from flairflow.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"labels": ["A", "B"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}}
@@ -27,6 +28,13 @@ def uncommented(text: str) -> str:
 def test_the_documented_defaults_are_the_defaults(repository: Path) -> None:
     text = (repository / "config.yaml").read_text()
     assert load_config(yaml.safe_load(uncommented(text))) == read_config(repository / "config.yaml")
+
+
+def test_the_documented_augmentations_are_the_defaults(repository: Path) -> None:
+    """The demonstration has others, which stand below them."""
+    documented = re.search(r"augmentation: (\{.*?\})", uncommented((repository / "config.yaml").read_text()), re.DOTALL)
+    assert documented
+    assert yaml.safe_load(documented.group(1)) == AugmentationSettings().model_dump()
 
 
 def test_every_key_is_documented(repository: Path) -> None:
