@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flairflow import stages
 from flairflow.cohort.scan import Scan
@@ -12,6 +15,9 @@ from flairflow.errors import ConfigError, ScanError
 from flairflow.paths import RULES, SOFTWARE, Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.shards.run import Outcome, run_shard
+
+if TYPE_CHECKING:
+    from flairflow.inference.ensemble import Ensemble
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +37,11 @@ def index(options: Namespace) -> None:
 
 
 def register(options: Namespace) -> None:
-    from flairflow.inference.outputs import write_dataset_description
     from flairflow.registration.stage import register_scan
 
     config, results, scans = _shard(options)
     settings = stages.settings_hash(config, "register")
-    for dataset in {scan.dataset for scan in scans}:
-        write_dataset_description(results.prepared / dataset, f"{dataset}: registered and preprocessed by {SOFTWARE}")
+    _describe(results.prepared, scans, f"registered and preprocessed by {SOFTWARE}")
     run_shard(
         "register",
         options.shard,
@@ -73,18 +77,14 @@ def train(options: Namespace) -> None:
 
 
 def pseudolabel(options: Namespace) -> None:
-    from flairflow.inference.ensemble import Ensemble
-    from flairflow.inference.outputs import write_dataset_description
     from flairflow.inference.pseudolabels import pseudolabel_scan
-    from flairflow.training.folders import model_folders
 
     config, results, scans = _shard(options)
     teacher = options.ensemble
-    ensemble = Ensemble(model_folders(config, teacher))
+    ensemble = _ensemble(teacher, config)
     settings = stages.settings_hash(config, "pseudolabel")
     prepared = read_ledger(results.ledger("preprocess", options.shard))
-    for dataset in {scan.dataset for scan in scans}:
-        write_dataset_description(results.pseudolabels(teacher) / dataset, f"{dataset}: missing masks by {teacher}")
+    _describe(results.pseudolabels(teacher), scans, f"missing masks by {teacher}")
     run_shard(
         f"pseudolabel/{teacher}",
         options.shard,
@@ -97,18 +97,14 @@ def pseudolabel(options: Namespace) -> None:
 
 
 def segment_shard(options: Namespace) -> None:
-    from flairflow.inference.ensemble import Ensemble
-    from flairflow.inference.outputs import write_dataset_description
     from flairflow.inference.stage import segment_scan
-    from flairflow.training.folders import model_folders
 
     config, results, scans = _shard(options)
     name = options.ensemble
-    ensemble = Ensemble(model_folders(config, name))
+    ensemble = _ensemble(name, config)
     settings = stages.settings_hash(config, "segment")
     prepared = read_ledger(results.ledger("preprocess", options.shard))
-    for dataset in {scan.dataset for scan in scans}:
-        write_dataset_description(results.masks(name) / dataset, f"{dataset}: lesion masks ({name})")
+    _describe(results.masks(name), scans, f"lesion masks ({name})")
     run_shard(
         f"segment/{name}",
         options.shard,
@@ -121,17 +117,13 @@ def segment_shard(options: Namespace) -> None:
 
 
 def segment_archive(options: Namespace) -> None:
-    from flairflow.inference.ensemble import Ensemble
-    from flairflow.inference.outputs import write_dataset_description
     from flairflow.inference.stage import segment_archive_scan
-    from flairflow.training.folders import model_folders
 
     config, results, scans = _shard(options)
     name = options.ensemble
-    ensemble = Ensemble(model_folders(config, name))
+    ensemble = _ensemble(name, config)
     settings = stages.settings_hash(config, "segment_archive")
-    for dataset in {scan.dataset for scan in scans}:
-        write_dataset_description(results.masks(name) / dataset, f"{dataset}: lesion masks ({name})")
+    _describe(results.masks(name), scans, f"lesion masks ({name})")
     run_shard(
         f"segment/{name}",
         options.shard,
@@ -248,3 +240,18 @@ def _shard(options: Namespace) -> tuple[Config, Results, list[Scan]]:
     config = read_config(options.config)
     results = Results(config.results)
     return config, results, read_scans(results.shard_list(options.shard), config.labels, config.images)
+
+
+def _ensemble(name: str, config: Config) -> Ensemble:
+    from flairflow.inference.ensemble import Ensemble
+    from flairflow.training.folders import model_folders
+
+    return Ensemble(model_folders(config, name))
+
+
+def _describe(folder: Path, scans: Sequence[Scan], what: str) -> None:
+    """Make the folder of each of the scans' datasets a BIDS derivative dataset."""
+    from flairflow.inference.outputs import write_dataset_description
+
+    for dataset in {scan.dataset for scan in scans}:
+        write_dataset_description(folder / dataset, f"{dataset}: {what}")

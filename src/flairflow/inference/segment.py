@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import crop, resample
-from flairflow.inference.ensemble import Ensemble
 from flairflow.preprocessing.prepare import Prepared
+
+if TYPE_CHECKING:
+    # Writing and describing masks needs no torch.
+    from flairflow.inference.ensemble import Ensemble
 
 
 @dataclass(frozen=True, eq=False)
