@@ -1,10 +1,10 @@
-"""The workflow on real scans: a real WMH-only dataset trains beside the demo cohort, all real FLAIRs are segmented.
+"""The workflow on real scans, with models that have seen none: real FLAIRs are segmented, those with masks scored.
 
-    python benchmarks/real.py DATA_FOLDER [CORES]
+    python benchmarks/real.py DATA_FOLDER MODEL_FOLDER...
 
-DATA_FOLDER holds the BIDS datasets ms_mni (FLAIR with consensus lesion masks) and ms_long (FLAIR only). Prints the
-summary, volumes and scores of the real scans, and whether each mask has its FLAIR's shape and affine. Results lie in
-results-real/.
+DATA_FOLDER holds the BIDS datasets ms_mni (FLAIR with consensus lesion masks) and ms_long (FLAIR only). The model
+folders, such as results/models/marginal/all/seed-0, are one ensemble. Prints volumes and scores of the scans, and
+whether each mask has its FLAIR's shape and affine. Results lie in results-real/.
 """
 
 from __future__ import annotations
@@ -26,24 +26,28 @@ FOLDER = "results-real"
 
 
 def main() -> None:
-    data, cores = Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) > 2 else "2"
-    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    data, models = Path(sys.argv[1]).resolve(), [str(Path(folder).resolve()) for folder in sys.argv[2:]]
     consensus = {"folder": "derivatives/consensus", "entities": {"label": "lesion", "desc": "consensus"}}
-    config["results"] = FOLDER
-    config["datasets"]["msmni"] = {"root": str(data / "ms_mni"), "labels": {"WMH": consensus}}
-    config["datasets"]["mslong"] = {"root": str(data / "ms_long"), "use": "segment"}
+    config = {
+        "labels": ["WMH", "ISL"],
+        "results": FOLDER,
+        "models": {"given": models},
+        "datasets": {
+            "msmni": {"root": str(data / "ms_mni"), "use": "test", "labels": {"WMH": consensus}},
+            "mslong": {"root": str(data / "ms_long"), "use": "segment"},
+        },
+    }
     path = REPOSITORY / f"{FOLDER}.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
-    command = ["snakemake", "--cores", cores, "--configfile", str(path), "--profile", "profiles/local"]
+    command = ["snakemake", "--cores", "2", "--configfile", str(path), "--profile", "profiles/local"]
     subprocess.run([*command, "--quiet", "rules", "progress"], cwd=REPOSITORY, check=True)
 
     results = Results(REPOSITORY / FOLDER)
-    real = ("msmni", "mslong")
     volumes = read_table(results.table("volumes"))
     metrics = read_table(results.table("metrics"))
     columns = ["scan", "label", "volume_ml", "brain_ml", "flag", "reason"]
-    print(volumes.loc[volumes["dataset"].isin(real), columns].to_string(index=False))
-    print(metrics[metrics["dataset"].isin(real)].to_string(index=False))
+    print(volumes[columns].to_string(index=False))
+    print(metrics.to_string(index=False))
     for mask in sorted((results.root / "derivatives/flairflow").glob("ms*/sub-*/**/*_dseg.nii.gz")):
         dataset = "ms_mni" if "msmni" in mask.parts else "ms_long"
         relative = mask.relative_to(results.root / "derivatives/flairflow").relative_to(dataset.replace("_", ""))
