@@ -78,7 +78,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     "evaluate": (3, lambda config: {"labels": config.labels, "precedence": config.precedence}),
     "compare": (1, lambda config: {"labels": config.labels, "compared": config.compared}),
     "report": (
-        2,
+        3,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,

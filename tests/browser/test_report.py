@@ -38,7 +38,7 @@ def test_every_image_of_the_report_loads_and_no_table_is_cut_off(chain: Run, chr
     command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,900"]
     url = (folder / "index.html").as_uri()
     done = subprocess.run([*command, "--dump-dom", url], capture_output=True, text=True, check=True, timeout=120)
-    assert "<title>images 3/3 wide true</title>" in done.stdout
+    assert "<title>images 4/4 wide true</title>" in done.stdout
 
 
 def test_the_report_is_more_than_a_blank_page(chain: Run, chromium: str, tmp_path: Path) -> None:

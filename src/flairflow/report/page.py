@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
-from flairflow.files import write_text
+from flairflow.files import atomic, write_text
 from flairflow.images.masks import decode
 from flairflow.images.nifti import read_image, read_labels
 from flairflow.paths import Results
@@ -49,7 +48,7 @@ def write_report(config: Config, results: Results) -> None:
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
-        "comparison_figure": os.path.relpath(results.comparison_figure, results.report.parent),
+        "comparison_figure": _with_the_page(results.comparison_figure, results),
         "teacher": config.pseudolabels.teacher,
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
@@ -62,6 +61,13 @@ def write_report(config: Config, results: Results) -> None:
     environment.filters |= {"number": _number, "spread": _spread_of}
     write_text(results.report, environment.from_string(template).render(context))
     write_summary(config, results, scans, volumes, comparison)
+
+
+def _with_the_page(figure: Path, results: Results) -> str:
+    """A copy of a figure beside the page, so that the report's folder can be passed on; its name."""
+    with atomic(results.report.parent / figure.name) as partial:
+        shutil.copyfile(figure, partial)
+    return figure.name
 
 
 def _excluded(scans: Sequence[Scan]) -> list[tuple[str, str]]:
