@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 from flairflow import dag
 from flairflow.cohort.sharding import shard_names
 from flairflow.paths import BUNDLE_FILES, MODEL_FILES, Results, dictionary
+from flairflow.training.folders import teacher
 
 min_version("9.27")
 

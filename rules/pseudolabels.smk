@@ -3,8 +3,8 @@
 
 def pseudolabels(wildcards):
     """What a strategy's teacher, if it has one, must have predicted before."""
-    teacher = dag.teacher(CONFIG, wildcards.strategy)
-    return ledgers(f"pseudolabel/{teacher}", ["train"], having="incomplete")(wildcards) if teacher else []
+    name = teacher(CONFIG, wildcards.strategy)
+    return ledgers(f"pseudolabel/{name}", ["train"], having="incomplete")(wildcards) if name else []
 
 
 rule pseudolabel:

@@ -92,11 +92,6 @@ def model_files(config: Config, ensemble: str) -> list[Path]:
     return [folder / name for folder in model_folders(config, ensemble) for name in MODEL_FILES]
 
 
-def teacher(config: Config, name: str) -> str | None:
-    """The strategy whose ensemble fills in missing masks for the strategy `name`; None if it learns without."""
-    return config.pseudolabels.teacher if strategies.strategy(name).taught else None
-
-
 def scaled(amount: int) -> Callable[..., int]:
     """A resource that grows with every attempt: a job killed for memory or time is given more."""
 

@@ -60,7 +60,7 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
             for scan, row in scans:
                 if label in scan.annotated:
                     ready = read_prepared(scan, row, results)
-                    classes, ignore = _known(row, config, results)
+                    classes, ignore, _ = _known(row, config, results)
                     counted = ready.brain & ~decode(ignore, label, config.labels)
                     yield ready.images[0][counted], (classes == number + 1)[counted]
 
@@ -70,8 +70,7 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
 
 
 def _scores(scan: Scan, registered: Row, predictions: Mapping[str, Array], config: Config, results: Results) -> Outcome:
-    classes, ignore = _known(registered, config, results)
-    voxel_ml = read_labels(results.root / registered.files["bits"]).grid.voxel_ml
+    classes, ignore, voxel_ml = _known(registered, config, results)
     values: dict[str, float | str | None] = {}
     for number, label in enumerate(config.labels):
         if label in scan.annotated:
@@ -81,10 +80,10 @@ def _scores(scan: Scan, registered: Row, predictions: Mapping[str, Array], confi
     return Outcome(values=values)
 
 
-def _known(row: Row, config: Config, results: Results) -> tuple[Array, Array]:
-    """Class numbers and ignore bits, both (X, Y, Z), of a ledger's row; on the grid of its stage."""
-    bits = read_labels(results.root / row.files["bits"]).data
-    ignore = np.zeros(bits.shape, np.uint8)
+def _known(row: Row, config: Config, results: Results) -> tuple[Array, Array, float]:
+    """Class numbers and ignore bits, both (X, Y, Z) on the grid of the row's stage, and the ml of a voxel there."""
+    bits = read_labels(results.root / row.files["bits"])
+    ignore = np.zeros(bits.data.shape, np.uint8)
     if "ignore" in row.files:
         ignore = read_labels(results.root / row.files["ignore"]).data.astype(np.uint8)
-    return resolve(bits, config.labels, config.precedence), ignore
+    return resolve(bits.data, config.labels, config.precedence), ignore, bits.grid.voxel_ml

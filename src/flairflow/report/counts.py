@@ -14,7 +14,7 @@ from flairflow.config.models import Config
 from flairflow.paths import Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row
-from flairflow.training.strategies import strategy
+from flairflow.training.folders import teacher
 
 
 def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: 
 def pseudolabel_counts(scans: Sequence[Scan], config: Config, results: Results) -> list[dict[str, Any]]:
     """Per dataset and label: training scans whose mask is missing, how many of these the teacher filled in (whom it
     teaches does not learn from the others), how many with a lesion, and the mean ml. Empty where nobody is taught."""
-    if config.models or not any(strategy(name).taught for name in config.strategies):
+    if config.models or not any(teacher(config, name) for name in config.strategies):
         return []
     # From the records: the ledgers go with their files where the configuration does not keep these.
     stage = f"pseudolabel/{config.pseudolabels.teacher}"

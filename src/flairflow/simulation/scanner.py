@@ -25,7 +25,6 @@ BRIGHTNESS: dict[str, dict[str, tuple[float, float]]] = {
         "WMH": (114, 4), "ISL": (225, 15), "cavity": (32, 5),
     },
 }  # fmt: skip
-LESIONS = ("WMH", "ISL", "cavity")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,11 @@ def model_folders(config: Config, ensemble: str) -> list[Path]:
     return [results.model(ensemble, part, seed) for part in parts for seed in config.seeds]
 
 
+def teacher(config: Config, name: str) -> str | None:
+    """The strategy whose ensemble fills in missing masks for the strategy `name`; None if it learns without."""
+    return config.pseudolabels.teacher if strategy(name).taught else None
+
+
 def check_given_models(config: Config) -> None:
     """Raises ConfigError when given models were made for other labels, images or voxels than the configuration says."""
     for name, folders in config.models.items():

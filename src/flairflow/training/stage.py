@@ -14,6 +14,7 @@ from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row
+from flairflow.training.folders import teacher
 from flairflow.training.loop import train
 from flairflow.training.model_folder import save_model
 from flairflow.training.scans import PreparedScan
@@ -26,8 +27,8 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     """Train the network `part` of a strategy with one seed and write its model folder. What changed since it was last
     trained is logged. Raises ConfigError when the strategy can learn from no scan."""
     rows = stage_rows(results, "preprocess", ["train", "validation"])
-    teacher = f"pseudolabel/{config.pseudolabels.teacher}"
-    predicted = stage_rows(results, teacher, ["train"], having="incomplete") if strategy(name).taught else {}
+    by = teacher(config, name)
+    predicted = stage_rows(results, f"pseudolabel/{by}", ["train"], having="incomplete") if by else {}
     task = Task(config.labels, config.precedence, strategy(name).parts(config.labels)[part])
     # A scan that this model does not learn from must not make it train again.
     scans = [
