@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from flairflow.cohort.index import write_shard_lists, write_shards
 from flairflow.cohort.scan import Mask, Scan, columns, to_row
 from flairflow.paths import Results, dictionary
-from flairflow.tables import to_tsv, write_table
+from flairflow.tables import write_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIG = "labels: [WMH, ISL]\ndatasets:\n  ds: {root: data, labels: {WMH: {}, ISL: {}}}\n"
@@ -72,14 +73,10 @@ def make_cohort(root: Path, count: int) -> str:
         )
     table = pd.DataFrame([to_row(scan) for scan in scans]).replace("", None)
     write_table(results.cohort, table, columns(("WMH", "ISL"), ("FLAIR",)))
-    shards = [(name, "ds", group["split"].iloc[0], len(group), "yes") for name, group in table.groupby("shard")]
-    results.shards.write_text(to_tsv(pd.DataFrame(shards, columns=["shard", "dataset", "split", "scans", "annotated"])))
-    for name, group in table.groupby("shard"):
-        path = results.shard_list(str(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_tsv(group))
+    write_shards(results.shards, scans)
+    write_shard_lists(results, scans)
     assert dictionary(results.cohort).exists()
-    return str(shards[0][0])
+    return scans[0].shard
 
 
 if __name__ == "__main__":

@@ -57,10 +57,10 @@ def index(config: Config, threads: int) -> None:
     included = [scan for scan in scans if scan.included]
     _keep(results.split_assignments, splits | {scan.person: scan.split for scan in included if scan.split != "archive"})
     _keep(results.shard_assignments, shards | {scan.scan: scan.shard for scan in included})
-    _write_shard_lists(results, included)
+    write_shard_lists(results, included)
     dictionary = columns(config.labels, config.images)
     write_table(results.cohort, _table(scans).reindex(columns=list(dictionary)), dictionary)
-    _write_shards(results.shards, included)
+    write_shards(results.shards, included)
     for scan in scans:
         if not scan.included and scan.reason != WITHDREW:
             log.warning("%s excluded: %s", scan.scan, scan.reason)
@@ -75,7 +75,8 @@ def read_scans(path: Path, labels: Sequence[str], images: Sequence[str]) -> list
     return [from_row({str(key): str(value) for key, value in row.items()}, labels, images) for row in rows]
 
 
-def _write_shard_lists(results: Results, scans: Sequence[Scan]) -> None:
+def write_shard_lists(results: Results, scans: Sequence[Scan]) -> None:
+    """The rows of each shard in a list of their own, rewritten only when they changed."""
     groups: dict[str, list[Scan]] = {}
     for scan in scans:
         groups.setdefault(scan.shard, []).append(scan)
@@ -86,7 +87,8 @@ def _write_shard_lists(results: Results, scans: Sequence[Scan]) -> None:
             write_text(path, text)
 
 
-def _write_shards(path: Path, scans: Sequence[Scan]) -> None:
+def write_shards(path: Path, scans: Sequence[Scan]) -> None:
+    """The table of shards, from which the rules know what there is to do."""
     counts = Counter((scan.shard, scan.dataset, scan.split) for scan in scans)
     table = pd.DataFrame(
         [(*key, count) for key, count in sorted(counts.items())], columns=["shard", "dataset", "split", "scans"]
