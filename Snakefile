@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 from flairflow import dag
 from flairflow.cohort.sharding import shard_names
 from flairflow.paths import BUNDLE_FILES, MODEL_FILES, Results, dictionary
-from flairflow.training.folders import teacher
+from flairflow.training.entries import entry, teacher
 
 min_version("9.27")
 
@@ -27,7 +27,7 @@ TARGETS = [RESULTS.table("volumes"), RESULTS.table("comparison"), RESULTS.report
 
 wildcard_constraints:
     shard=r"[A-Za-z0-9]+-[a-z]+-\d+",
-    ensemble=r"[A-Za-z0-9_]+",
+    ensemble=r"[A-Za-z0-9_.]+",
     strategy=r"[A-Za-z0-9_]+",
     part=r"[A-Za-z0-9_-]+",
     seed=r"\d+",

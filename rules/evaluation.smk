@@ -61,6 +61,7 @@ rule metrics:
 rule compare:
     input:
         RESULTS.table("metrics"),
+        [dag.model_files(CONFIG, name) for name in CONFIG.ensembles],
     output:
         RESULTS.table("comparison"),
         dictionary(RESULTS.table("comparison")),

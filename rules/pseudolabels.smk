@@ -1,9 +1,10 @@
-# A teacher, the ensemble of another strategy, predicts the training scans that lack a mask; only those.
+# A teacher, the ensemble of another entry or of an earlier step, predicts the training scans that lack a mask; only those.
 
 
 def pseudolabels(wildcards):
-    """What a strategy's teacher, if it has one, must have predicted before."""
-    name = teacher(CONFIG, wildcards.strategy)
+    """What the teacher of a network, if it has one, must have predicted before."""
+    owner = entry(CONFIG, wildcards.strategy)
+    name = teacher(owner, owner.parts[wildcards.part])
     return ledgers(f"pseudolabel/{name}", ["train"], having="incomplete")(wildcards) if name else []
 
 

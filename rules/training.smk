@@ -1,10 +1,11 @@
-# One job per strategy, part (the network of a strategy that has several) and seed. It depends on the train and validation shards alone: an archive that grows retrains nothing.
+# One job per entry of `strategies`, part (one of its networks) and seed. It depends on the train and validation shards alone: an archive that grows retrains nothing.
 
 
 rule train_model:
     input:
         ledgers("preprocess", ["train", "validation"]),
         pseudolabels,
+        lambda wildcards: dag.models_before(CONFIG, wildcards.strategy, wildcards.part, wildcards.seed),
     output:
         [RESULTS.model("{strategy}", "{part}", "{seed}") / name for name in (*MODEL_FILES, *BUNDLE_FILES)],
     log:
@@ -19,7 +20,7 @@ rule train_model:
         runtime=dag.scaled(2880),
         gpu=1,
     params:
-        settings=dag.version(CONFIG, "train"),
+        settings=lambda wildcards: dag.training_version(CONFIG, wildcards.strategy),
     shell:
         "flairflow train --config {RESULTS.config:q} --strategy {wildcards.strategy} --part {wildcards.part}"
         " --seed {wildcards.seed} --threads {threads} --log {log:q}"

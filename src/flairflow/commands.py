@@ -78,19 +78,20 @@ def train(options: Namespace) -> None:
 
 def pseudolabel(options: Namespace) -> None:
     from flairflow.inference.pseudolabels import pseudolabel_scan
+    from flairflow.inference.teaching import Teaching
 
     config, results, scans = _shard(options)
     teacher = options.ensemble
-    ensemble = _ensemble(teacher, config)
-    settings = stages.settings_hash(config, "pseudolabel")
+    teaching = Teaching(config, results, teacher)
+    settings = stages.fingerprint(stages.settings_hash(config, "pseudolabel"), teaching.smallest_ml)
     prepared = read_ledger(results.ledger("preprocess", options.shard))
     _describe(results.pseudolabels(teacher), scans, f"missing masks by {teacher}")
     run_shard(
         f"pseudolabel/{teacher}",
         options.shard,
         [scan for scan in scans if scan.incomplete],
-        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, ensemble.hash),
-        lambda scan: pseudolabel_scan(scan, prepared[scan.scan], ensemble, teacher, config, results),
+        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, teaching.ensemble(scan).hash),
+        lambda scan: pseudolabel_scan(scan, prepared[scan.scan], teaching, config, results),
         results,
         upstream=prepared,
     )

@@ -14,8 +14,8 @@ from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import MODEL_FILES, RULES, Results
-from flairflow.training import strategies
-from flairflow.training.folders import check_given_models, model_folders
+from flairflow.training.entries import check_entries, entry
+from flairflow.training.folders import check_given_models, model_before, model_folders
 
 
 def load(values: dict[str, Any]) -> Config:
@@ -23,41 +23,11 @@ def load(values: dict[str, Any]) -> Config:
     try:
         config = load_config(values)
         check_given_models(config)
-        _check_strategies(config)
+        if not config.models:
+            check_entries(config)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
     return config
-
-
-def _check_strategies(config: Config) -> None:
-    known = strategies.names()
-    for name in config.strategies:
-        if name not in known:
-            raise ConfigError(f"config: strategies: {name!r} is none of {', '.join(known)}")
-    if config.models:
-        return
-    untaught = [name for name in known if not strategies.strategy(name).taught]
-    taught = [name for name in config.strategies if name not in untaught]
-    if taught and config.pseudolabels.teacher not in untaught:
-        raise ConfigError(
-            f"config: pseudolabels.teacher: {config.pseudolabels.teacher!r} cannot teach {', '.join(taught)}; "
-            f"these can: {', '.join(untaught)}"
-        )
-    for name in (*config.strategies, config.pseudolabels.teacher) if taught else config.strategies:
-        _check_fed(name, config)
-
-
-def _check_fed(name: str, config: Config) -> None:
-    """Before hours of registration: does any dataset have the masks that the strategy learns from?"""
-    strategy = strategies.strategy(name)
-    for classes in strategy.parts(config.labels).values():
-        task = strategies.Task(config.labels, config.precedence, classes)
-        sources = [tuple(dataset.labels) for dataset in config.datasets.values() if dataset.use == "all"]
-        if not any(strategy.learns_from(labels, task) for labels in sources):
-            raise ConfigError(
-                f"config: strategies: {name} learns from masks that no dataset has (see docs/strategies.md); "
-                f"leave it out of 'strategies', or add a dataset with {', '.join(classes)}"
-            )
 
 
 def keep_config(config: Config) -> None:
@@ -70,6 +40,17 @@ def keep_config(config: Config) -> None:
 def version(config: Config, stage: str) -> str:
     """The `params.settings` of a stage's rule: it changes when, and only when, the stage's results would."""
     return stages.settings_hash(config, stage)
+
+
+def training_version(config: Config, name: str) -> str:
+    """The same for the networks of one entry: another entry's options change nothing."""
+    return stages.fingerprint(version(config, "train"), entry(config, name).settings)
+
+
+def models_before(config: Config, name: str, part: str, seed: str) -> list[Path]:
+    """The files of the model that a part of an entry goes on from, if it does."""
+    folder = model_before(config, name, part, seed)
+    return [folder / file for file in MODEL_FILES] if folder else []
 
 
 def index_inputs(config: Config) -> list[Path]:

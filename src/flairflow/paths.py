@@ -112,7 +112,8 @@ class Results:
         return self.root / "prepared"
 
     def pseudolabels(self, teacher: str) -> Path:
-        """What a teacher's ensemble predicts in training scans with a missing mask."""
+        """What a teacher's ensemble predicts in training scans with a missing mask. `teacher`: an entry's name, or with
+        a dot one of its steps."""
         return self.root / "pseudolabels" / teacher
 
     def masks(self, ensemble: str) -> Path:

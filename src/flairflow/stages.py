@@ -59,7 +59,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (
-        2,
+        3,
         lambda config: {
             "training": _dump(config.training),
             "labels": config.labels,
@@ -68,7 +68,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "spacing": config.preprocessing.spacing,
         },
     ),
-    "pseudolabel": (1, lambda config: {}),
+    "pseudolabel": (2, lambda config: {"seed": config.seed}),
     "segment": (2, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
     # The same three stages in one pass.
     "segment_archive": (
@@ -76,9 +76,9 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         lambda config: {stage: settings(config, stage) for stage in ("register", "preprocess", "segment")},
     ),
     "evaluate": (3, lambda config: {"labels": config.labels, "precedence": config.precedence}),
-    "compare": (1, lambda config: {"labels": config.labels, "compared": config.compared}),
+    "compare": (2, lambda config: {"labels": config.labels, "compared": config.compared}),
     "report": (
-        3,
+        4,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flairflow.config.simulation import SimulationSettings
 from flairflow.paths import RULES
@@ -24,7 +24,14 @@ def _relative(path: str) -> str:
     return path
 
 
+def _entry_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(f"{name!r}: only letters, digits and '_', a letter first (it becomes part of file names)")
+    return name
+
+
 Name = Annotated[str, AfterValidator(_plain_name)]
+EntryName = Annotated[str, AfterValidator(_entry_name)]
 InsideDataset = Annotated[str, AfterValidator(_relative)]
 Positive = Annotated[float, Field(gt=0)]
 Intermediate = Literal["prepared", "pseudolabels", "checkpoints"]
@@ -150,6 +157,7 @@ class TrainingSettings(Settings):
     batch: Annotated[int, Field(ge=1)]
     accumulate: Annotated[int, Field(ge=1)]
     updates: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)] | None = None
     validate_every: Annotated[int, Field(ge=1)]
     learning_rate: Positive
     momentum: Share = 0.99
@@ -172,8 +180,18 @@ class TrainingSettings(Settings):
         return self
 
 
-class PseudolabelSettings(Settings):
-    teacher: str = "marginal"
+class StrategySettings(Settings):
+    """What an entry of `strategies` says; further keys are options of its strategy, which knows them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    strategy: str | None = None
+    calibrates: EntryName | None = None
+    budget: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def options(self) -> dict[str, object]:
+        return dict(self.model_extra or {})
 
 
 class SegmentationSettings(Settings):
@@ -198,9 +216,12 @@ class Config(Settings):
     registration: RegistrationSettings = RegistrationSettings()
     preprocessing: PreprocessingSettings
     training: TrainingSettings
-    strategies: Annotated[tuple[str, ...], Field(min_length=1)] = ("multiclass", "marginal", "pseudolabels")
+    strategies: Annotated[dict[EntryName, StrategySettings], Field(min_length=1)] = {
+        "multiclass": StrategySettings(),
+        "marginal": StrategySettings(),
+        "pseudolabels": StrategySettings(),
+    }
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    pseudolabels: PseudolabelSettings = PseudolabelSettings()
     models: dict[Name, tuple[Path, ...]] = {}
     segmentation: SegmentationSettings = SegmentationSettings()
     report: ReportSettings = ReportSettings()
@@ -214,7 +235,7 @@ class Config(Settings):
                 if name not in allowed:
                     raise ValueError(f"{where}: {name!r} is none of {', '.join(allowed)}")
 
-        lists = {"labels": self.labels, "images": self.images, "strategies": self.strategies, "seeds": self.seeds}
+        lists = {"labels": self.labels, "images": self.images, "seeds": self.seeds}
         for where, names in lists.items():
             if len(set(names)) != len(names):
                 raise ValueError(f"{where}: a value stands twice in {list(names)}")
@@ -243,6 +264,18 @@ class Config(Settings):
                     )
         return self
 
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _names_alone(cls, given: object) -> object:
+        """A list of names says that they have no options, and so does a name with nothing behind it."""
+        if isinstance(given, list | tuple):
+            if len({str(name) for name in given}) != len(given):
+                raise ValueError(f"a value stands twice in {list(given)}")
+            return {name: {} for name in given}
+        if isinstance(given, dict):
+            return {name: {} if settings is None else settings for name, settings in given.items()}
+        return given
+
     @model_validator(mode="before")
     @classmethod
     def _last_label_wins(cls, values: object) -> object:
@@ -258,8 +291,8 @@ class Config(Settings):
 
     @property
     def ensembles(self) -> tuple[str, ...]:
-        """What can segment: the given models, or the strategies to train."""
-        return tuple(self.models) or self.strategies
+        """What can segment: the given models, or the entries of `strategies`, to be trained."""
+        return tuple(self.models) or tuple(self.strategies)
 
     @property
     def compared(self) -> tuple[str, ...]:

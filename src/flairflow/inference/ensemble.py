@@ -1,4 +1,4 @@
-"""Several models as one: the mean of their probabilities."""
+"""Several models as one: the mean of their probabilities; models of different labels are joined."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Array
 from flairflow.inference.sliding_window import predict_probabilities
+from flairflow.training.activation import with_background
 from flairflow.training.device import arrange, choose_device, resolve_precision
 from flairflow.training.model_folder import load_model, model_hash
-from flairflow.training.strategies import strategy
 
 
 class Ensemble:
-    """Models of one kind, loaded once, for any number of scans.
+    """Models that belong together, loaded once, for any number of scans.
+
+    Models of the same labels are averaged. Where there are models of some labels and models of others, each label has
+    the mean of those that know it, and background what the surest label leaves: then the largest label above one half
+    is decided for.
 
     `labels`, `precedence`, `images`, `preprocessing` and `spacing` (mm) say what it predicts and from what; `hash` (16
     hexadecimal digits) stands for its weights and plans.
     """
 
     def __init__(self, folders: Sequence[Path], precision: str = "auto") -> None:
-        """Raises ConfigError when there is no model, a folder is unusable, or two do not belong together."""
+        """Raises ConfigError when there is no model, a folder is unusable, two do not belong together, or no model, or
+        models of different kinds, know a label."""
         if not folders:
             raise ConfigError("an ensemble needs at least one model folder")
         models = [load_model(folder) for folder in folders]
         plan = models[0].plan
         for folder, model in zip(folders, models, strict=True):
-            for name in ("labels", "precedence", "classes", "images", "preprocessing"):
+            for name in ("labels", "precedence", "images", "preprocessing"):
                 mine, first = getattr(model.plan, name), getattr(plan, name)
                 if mine != first:
                     raise ConfigError(f"{folder}: its {name} {mine} are not those of {folders[0]}, {first}")
@@ -40,6 +46,7 @@ class Ensemble:
         self.device = choose_device()
         self.precision = resolve_precision(precision, self.device)
         self.members = [(arrange(model.network(), self.device), model.plan) for model in models]
+        _check_labels({model.plan.classes for model in models}, plan.labels, folders)
         self.hash = hashlib.sha256("".join(sorted(map(model_hash, folders))).encode()).hexdigest()[:16]
 
     def predict(self, images: Array) -> Array:
@@ -51,13 +58,28 @@ class Ensemble:
         if images.ndim != 4 or len(images) != len(self.images):
             raise ValueError(f"expected {len(self.images)} images (C, X, Y, Z), got an array of shape {images.shape}")
         volume = torch.from_numpy(np.ascontiguousarray(images, np.float32))
-        total = torch.zeros(())
+        sums: dict[tuple[str, ...], Tensor] = {}
         for network, plan in self.members:
-            total = (
-                total
-                + predict_probabilities(
-                    network, strategy(plan.strategy), volume, plan.patch, plan.overlap, self.precision
-                ).cpu()
-            )
-        mean: Array = (total / len(self.members)).numpy()
-        return mean
+            predicted = predict_probabilities(
+                network, plan.activation, volume, plan.patch, plan.overlap, self.precision, plan.temperature
+            ).cpu()
+            sums[plan.classes] = sums[plan.classes] + predicted if plan.classes in sums else predicted
+        means = {
+            classes: total / sum(plan.classes == classes for _, plan in self.members) for classes, total in sums.items()
+        }
+        if self.labels in means:
+            whole: Array = means[self.labels].numpy()
+            return whole
+        by_label = {label: mean[1 + i] for classes, mean in means.items() for i, label in enumerate(classes)}
+        joined: Array = with_background(torch.stack([by_label[label] for label in self.labels])[None])[0].numpy()
+        return joined
+
+
+def _check_labels(kinds: set[tuple[str, ...]], labels: Sequence[str], folders: Sequence[Path]) -> None:
+    known = [label for classes in kinds for label in classes]
+    if sorted(known) != sorted(labels):
+        together = " and ".join(", ".join(classes) for classes in sorted(kinds))
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: models of {together} do not make an ensemble for {', '.join(labels)}: "
+            "each label must be known to models of one kind"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from flairflow.config.models import Config
 from flairflow.paths import Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row
-from flairflow.training.folders import teacher
+from flairflow.training.entries import teachers
 
 
 def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -50,24 +51,22 @@ def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: 
 
 
 def pseudolabel_counts(scans: Sequence[Scan], config: Config, results: Results) -> list[dict[str, Any]]:
-    """Per dataset and label: training scans whose mask is missing, how many of these the teacher filled in (whom it
+    """Per teacher, dataset and label: training scans whose mask is missing, how many of these it filled in (whom it
     teaches does not learn from the others), how many with a lesion, and the mean ml. Empty where nobody is taught."""
-    if config.models or not any(teacher(config, name) for name in config.strategies):
-        return []
-    # From the records: the ledgers go with their files where the configuration does not keep these.
-    stage = f"pseudolabel/{config.pseudolabels.teacher}"
-    shards = shard_names(results, ["train"], having="incomplete")
-    records = [state.read(results.state(stage, shard)) for shard in shards]
-    done = {scan: row for record in records for scan, row in record.items() if row.status == "ok"}
     rows = []
-    for dataset in config.datasets:
-        own = [s for s in scans if s.dataset == dataset and s.included and s.split == "train" and s.incomplete]
-        for label in config.labels:
+    shards = shard_names(results, ["train"], having="incomplete")
+    for name in () if config.models else teachers(config):
+        # From the records: the ledgers go with their files where the configuration does not keep these.
+        records = [state.read(results.state(f"pseudolabel/{name}", shard)) for shard in shards]
+        done = {scan: row for record in records for scan, row in record.items() if row.status == "ok"}
+        for dataset, label in itertools.product(config.datasets, config.labels):
+            own = [s for s in scans if s.dataset == dataset and s.included and s.split == "train" and s.incomplete]
             missing = [scan for scan in own if label not in scan.annotated]
             ml = [float(done[scan.scan].values[f"{label}_ml"] or 0) for scan in missing if scan.scan in done]
             if missing:
-                row = {"dataset": dataset, "label": label, "missing": len(missing), "filled_in": len(ml)}
-                rows.append(row | {"with_lesion": sum(volume > 0 for volume in ml), "ml": np.mean(ml) if ml else None})
+                row = {"teacher": name, "dataset": dataset, "label": label, "missing": len(missing)}
+                row |= {"filled_in": len(ml), "with_lesion": sum(volume > 0 for volume in ml)}
+                rows.append(row | {"ml": np.mean(ml) if ml else None})
     return rows
 
 

@@ -49,7 +49,6 @@ def write_report(config: Config, results: Results) -> None:
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
         "comparison_figure": _with_the_page(results.comparison_figure, results),
-        "teacher": config.pseudolabels.teacher,
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
         "mosaics": _mosaics(scans, registered, volumes, config, results),

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from flairflow.files import write_text
 from flairflow.paths import BUNDLE_FILES
+from flairflow.training.activation import channels
 from flairflow.training.network import network_arguments
-from flairflow.training.strategies import strategy
 
 if TYPE_CHECKING:
     from flairflow.training.model_folder import Plan, Record
@@ -65,7 +65,7 @@ def _metadata(plan: Plan, record: Record) -> dict[str, Any]:
 
 
 def _inference(plan: Plan) -> dict[str, Any]:
-    channels = strategy(plan.strategy).channels(plan.task)
+    outputs = channels(plan.activation, len(plan.classes))
     first = plan.images[0]
     return {
         "imports": [
@@ -81,7 +81,7 @@ def _inference(plan: Plan) -> dict[str, Any]:
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "sequences": list(plan.images),
         "files": f"$sorted(glob.glob(os.path.join(@input_dir, '*_{first}.nii*')))",
-        "network_def": {"_target_": "DynUNet", **network_arguments(plan.network, len(plan.images), channels)},
+        "network_def": {"_target_": "DynUNet", **network_arguments(plan.network, len(plan.images), outputs)},
         "network": "$@network_def.to(@device).eval()",
         "weights": "$load_file(os.path.join(@bundle_root, 'weights.safetensors'))",
         "loaded": "$@network_def.load_state_dict(@weights, strict=False)",
@@ -94,7 +94,7 @@ def _inference(plan: Plan) -> dict[str, Any]:
             "mode": "gaussian",
         },
         "predict": "$torch.no_grad()(lambda image: @inferer(image[None].to(@device), @network)[0].cpu())",
-        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing()},
+        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing(plan)},
         "dataset": {
             "_target_": "Dataset",
             "data": f"$[{{'image': [f'_{{name}}.nii'.join(file.rsplit('_{first}.nii', 1)) for name in @sequences]}}"
@@ -131,10 +131,17 @@ def _preprocessing(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _postprocessing() -> list[dict[str, Any]]:
-    # Softmax is what every strategy makes of its logits: a test says so of each.
+def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
+    # As `training.activation.probabilities`.
+    activation: list[dict[str, Any]] = [{"_target_": "Activationsd", "keys": "pred", plan.activation: True}]
+    if plan.temperature != 1:
+        cooler = {"_target_": "Lambdad", "keys": "pred", "func": f"$lambda logits: logits / {plan.temperature}"}
+        activation.insert(0, cooler)
+    if plan.activation == "sigmoid":
+        surest = "$lambda classes: torch.cat([1 - classes.amax(0, keepdim=True), classes])"
+        activation.append({"_target_": "Lambdad", "keys": "pred", "func": surest})
     return [
-        {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+        *activation,
         {
             "_target_": "Invertd",
             "keys": "pred",

@@ -1,4 +1,4 @@
-"""Where an ensemble's models lie, and whether given ones fit the configuration. Light: the rules ask."""
+"""Where the models of an ensemble lie, and those that one model needs first. Light: the rules ask."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from pathlib import Path
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.paths import Results
-from flairflow.training.strategies import strategy
+from flairflow.training.entries import ensemble_parts, entry
 
 
 def model_folders(config: Config, ensemble: str) -> list[Path]:
-    """The members of an ensemble: given models as they are, those of a strategy one per part and seed."""
+    """The members of an ensemble: given models as they are, those of an entry one per part and seed."""
     if ensemble in config.models:
         return list(config.models[ensemble])
-    results = Results(config.results)
-    parts = strategy(ensemble).parts(config.labels)
-    return [results.model(ensemble, part, seed) for part in parts for seed in config.seeds]
+    owner, parts = ensemble_parts(config, ensemble)
+    return [Results(config.results).model(owner.name, part, seed) for part in parts for seed in config.seeds]
 
 
-def teacher(config: Config, name: str) -> str | None:
-    """The strategy whose ensemble fills in missing masks for the strategy `name`; None if it learns without."""
-    return config.pseudolabels.teacher if strategy(name).taught else None
+def fold_folders(config: Config, ensemble: str) -> dict[int | None, list[Path]]:
+    """The members of a teacher by the fold of persons that they teach; None: they teach all."""
+    owner, parts = ensemble_parts(config, ensemble)
+    by_fold: dict[int | None, list[Path]] = {}
+    for name, part in parts.items():
+        folders = [Results(config.results).model(owner.name, name, seed) for seed in config.seeds]
+        by_fold.setdefault(part.fold[0] if part.fold else None, []).extend(folders)
+    return by_fold
+
+
+def model_before(config: Config, name: str, part: str, seed: int | str) -> Path | None:
+    """The model whose weights the part of an entry takes or goes on from."""
+    results, owner = Results(config.results), entry(config, name)
+    if owner.calibrates:
+        return results.model(owner.calibrates, part, seed)
+    start = owner.parts[part].starts_from
+    return results.model(name, start, seed) if start else None
 
 
 def check_given_models(config: Config) -> None:

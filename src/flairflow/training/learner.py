@@ -19,13 +19,14 @@ from torch.utils.data import DataLoader
 from flairflow.config.models import TrainingSettings
 from flairflow.files import atomic, write_text
 from flairflow.paths import CHECKPOINT
+from flairflow.training.activation import channels
 from flairflow.training.device import arrange
-from flairflow.training.network import build_network, network_weights, supervise
+from flairflow.training.network import build_network, load_body, network_weights, supervise
 from flairflow.training.pace import Pace, is_round
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import selection_score, validate
-from flairflow.training.strategies import Annotations, Strategy, Task
+from flairflow.training.strategies import Annotations, Part, Task, partly_annotated
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Progress:
 class Learner(pl.LightningModule):  # type: ignore[misc]
     def __init__(
         self,
-        strategy: Strategy,
+        part: Part,
         task: Task,
         settings: TrainingSettings,
         seed: int,
@@ -56,16 +57,19 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         work: Path,
         precision: str,
         workers: int,
+        start: dict[str, Tensor] | None,
     ) -> None:
         super().__init__()
-        self.strategy, self.task, self.settings = strategy, task, settings
-        self.validation = [scan for scan in validation if set(scan.annotated) & set(task.classes)]
+        self.part, self.task, self.settings = part, task, settings
+        self.validation = [scan for scan in validation if partly_annotated(scan.annotated, task)]
         self.work, self.precision_name, self.workers = work, precision, workers
         self.voxel_ml = spacing**3 / 1000.0
-        self.patches = Patches(training, task.labels, settings, seed)
+        self.patches = Patches(training, task, settings, seed, part.centred_on_filled)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = build_network(settings.network, images, strategy.channels(task))
+            self.network = build_network(settings.network, images, channels(part.activation, len(task.classes)))
+        if start is not None:
+            load_body(self.network, start)
         self.progress = Progress()
         self.losses: list[Tensor] = []
         self.pace, self.updates_at_start = Pace(), 0
@@ -109,8 +113,8 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         output = self.network(arrange(batch["image"], self.device))
         given = Annotations(batch["bits"], batch["ignore"], batch["annotated"], batch["teacher"])
-        target, known, ignored = self.strategy.targets(given, self.task)
-        loss = supervise(output, lambda logits: self.strategy.loss(logits, target, known, ignored))
+        target, known, ignored = self.part.targets(given, self.task)
+        loss = supervise(output, lambda logits: self.part.loss(logits, target, known, ignored))
         self.losses.append(loss.detach())
         return loss
 
@@ -130,7 +134,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     def on_train_epoch_end(self) -> None:
         scores = validate(
             self.network,
-            self.strategy,
+            self.part.activation,
             self.task,
             self.validation,
             self.settings,

@@ -14,16 +14,18 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch import Tensor
 
 from flairflow.config.models import PreprocessingSettings, TrainingSettings
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import CHECKPOINT
+from flairflow.training.budget import with_budget
 from flairflow.training.device import choose_device, device_name, resolve_precision, share_threads
 from flairflow.training.learner import Learner
 from flairflow.training.model_folder import Model, Plan, Record
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Strategy, Task
+from flairflow.training.strategies import Part, Task
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,9 @@ TENSORBOARD = "tensorboard"
 
 
 def train(
-    strategy: Strategy,
-    part: str,
+    entry: str,
+    name: str,
+    part: Part,
     labels: Sequence[str],
     precedence: Sequence[str],
     images: Sequence[str],
@@ -44,44 +47,63 @@ def train(
     work: Path,
     fingerprint: str,
     threads: int,
+    budget: int = 1,
+    start: dict[str, Tensor] | None = None,
+    updates_before: int = 0,
 ) -> Model:
-    """Train the network `part` of a strategy for `settings.updates` updates and return the best of its checkpoints.
+    """Train one network of an entry, its part `name`, and return the best of its checkpoints.
 
-    Training scans that the strategy does not learn from are left out; validation scans count where they are annotated.
+    Training scans that the part does not learn from are left out; validation scans count where they are annotated.
     preprocessing : how the scans were prepared: goes into the plan, so that others can be prepared alike.
     work          : a folder for `last.ckpt` (written at each validation; a killed run goes on from it and ends with
                     the same weights), `log.csv` and a TensorBoard log.
     fingerprint   : stands for settings, scans and seed; what a run with another one left in `work` is discarded.
     threads       : cores for torch and the loader's workers together.
+    budget        : how many times the configured updates it gets (`training.budget`).
+    start         : the weights of a network like it that it goes on from, but for the output heads. The optimiser is
+                    built after.
+    updates_before: what was spent on `start` and on teachers: goes into the record.
     Raises ConfigError when no training scan is left.
     """
-    task = Task(tuple(labels), tuple(precedence), strategy.parts(labels)[part])
-    learnt = [scan for scan in training if strategy.learns_from(scan.annotated, task)]
+    task = Task(tuple(labels), tuple(precedence), part.classes)
+    learnt = [scan for scan in training if part.learns_from(scan.annotated, task)]
     if not learnt:
         raise ConfigError(
-            f"strategies: {strategy.name} can learn from none of the {len(training)} training scans: "
+            f"strategies: {entry} ({name}) can learn from none of the {len(training)} training scans: "
             f"none has the masks it needs ({', '.join(task.classes)})"
         )
-    for label in set(task.classes) & set(task.labels):
+    for label in {label for those in task.classes.values() for label in those}:
         if not any(label in scan.annotated for scan in learnt):
             raise ConfigError(
                 f"labels: {label} is annotated in no training scan, so nothing tells it from background; "
                 "give a dataset that has it, or leave it out of 'labels'"
             )
     _start_anew_unless_same(work, fingerprint)
+    settings = with_budget(settings, len(learnt), budget, part.share_of_epochs)
     device = choose_device()
     precision = resolve_precision(settings.precision, device)
     workers = share_threads(threads, device)
     learner = Learner(
-        strategy, task, settings, seed, learnt, validation, len(images), preprocessing.spacing, work, precision, workers
+        part,
+        task,
+        settings,
+        seed,
+        learnt,
+        validation,
+        len(images),
+        preprocessing.spacing,
+        work,
+        precision,
+        workers,
+        start,
     )
     last = work / CHECKPOINT
     log.info(
         "%s %s (%s, seed %d): %d training scans, %d to validate on every %d updates; %.3g million weights; "
         "%d patches of %d^3 voxels an update; %s, precision %s, %d loader workers",
         "resuming" if last.exists() else "training",
-        strategy.name,
-        part,
+        entry,
+        name,
         seed,
         len(learnt),
         len(learner.validation),
@@ -100,11 +122,12 @@ def train(
             learner, ckpt_path=last if last.exists() else None, weights_only=True
         )
     plan = Plan(
-        strategy=strategy.name,
-        part=part,
+        strategy=entry,
+        part=name,
         labels=task.labels,
         precedence=task.precedence,
-        classes=task.classes,
+        classes=tuple(task.classes),
+        activation=part.activation,
         images=tuple(images),
         preprocessing=preprocessing,
         network=settings.network,
@@ -115,6 +138,7 @@ def train(
     record = Record(
         seed=seed,
         updates=settings.updates,
+        updates_before=updates_before,
         best_update=progress.best_update,
         best_score=progress.best_score,
         history=tuple(progress.history),

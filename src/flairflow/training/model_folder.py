@@ -16,39 +16,41 @@ from flairflow.config.models import NetworkSettings, PreprocessingSettings, Sett
 from flairflow.errors import ConfigError
 from flairflow.files import atomic, write_text
 from flairflow.paths import MODEL_FILES
+from flairflow.training.activation import Activation, channels
 from flairflow.training.bundle import write_bundle
 from flairflow.training.network import build_network, load_network_weights
-from flairflow.training.strategies import Task, strategy
 
 WEIGHTS, PLAN, RECORD = MODEL_FILES
 
 
 class Plan(Settings):
-    """All that is needed to predict. `patch` is in voxels of `preprocessing.spacing` mm, `overlap` a share of it."""
+    """All that is needed to predict. `strategy` is the entry of the configuration that it was trained for. The logits
+    are divided by `temperature`; `patch` is in voxels of `preprocessing.spacing` mm, `overlap` a share of it."""
 
     strategy: str
     part: str
     labels: tuple[str, ...]
     precedence: tuple[str, ...]
     classes: tuple[str, ...]
+    activation: Activation
+    temperature: float = 1.0
     images: tuple[str, ...]
     preprocessing: PreprocessingSettings
     network: NetworkSettings
     patch: int
     overlap: float
 
-    @property
-    def task(self) -> Task:
-        return Task(self.labels, self.precedence, self.classes)
-
 
 class Record(Settings):
     """How the model came to be. `history` has a row per row of the training log, `annotated` the training scans with a
     mask of each label; `inputs` is a hash of the settings, the seed and the scans (their files and how they were
-    prepared): the same inputs give the same."""
+    prepared): the same inputs give the same. `updates_before` is what was spent on the models that it goes on from or
+    that taught it, per seed; `calibration` the mean negative log-likelihood on the validation scans before and after
+    the temperature was fitted."""
 
     seed: int
     updates: int
+    updates_before: int = 0
     best_update: int
     best_score: float | None
     history: tuple[dict[str, float], ...]
@@ -56,6 +58,7 @@ class Record(Settings):
     validation_scans: int
     annotated: dict[str, int]
     inputs: str
+    calibration: dict[str, float] | None = None
     precision: str
     versions: dict[str, str]
 
@@ -71,8 +74,8 @@ class Model:
     def network(self) -> nn.Module:
         """The network with these weights."""
         plan = self.plan
-        channels = strategy(plan.strategy).channels(plan.task)
-        network = build_network(plan.network, len(plan.images), channels)
+        outputs = channels(plan.activation, len(plan.classes))
+        network = build_network(plan.network, len(plan.images), outputs)
         load_network_weights(network, self.weights)
         return network
 

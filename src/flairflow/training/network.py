@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from flairflow.config.models import NetworkSettings
 
+# DynUNet's names of the layers that give logits.
+HEADS = ("output_block.", "deep_supervision_heads.")
+
 
 def build_network(settings: NetworkSettings, images: int, channels: int) -> nn.Module:
     """A residual 3D DynUNet: `images` sequences in, `channels` logits out, a level per entry of `settings.filters`.
@@ -55,6 +58,14 @@ def network_weights(network: nn.Module) -> dict[str, Tensor]:
         for name, tensor in network.state_dict().items()
         if not name.startswith("skip_layers.")
     }
+
+
+def load_body(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Put `network_weights` into a network that has other output heads, which stay as they are. Raises RuntimeError
+    where the rest does not fit."""
+    heads = {name: tensor for name, tensor in network_weights(network).items() if name.startswith(HEADS)}
+    body = {name: tensor for name, tensor in weights.items() if not name.startswith(HEADS)}
+    load_network_weights(network, body | heads)
 
 
 def load_network_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:

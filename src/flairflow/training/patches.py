@@ -20,6 +20,7 @@ from flairflow.images.masks import decode
 from flairflow.images.nifti import memory_map
 from flairflow.training.augmentation import Augmentation
 from flairflow.training.scans import PreparedScan
+from flairflow.training.strategies import Task
 from flairflow.training.targets import fill_missing
 
 # Of each scan and class this many voxels at most are kept as patch centres: 16 kB each.
@@ -29,21 +30,28 @@ CENTRES = 4096
 class Patches(Dataset[dict[str, Tensor]]):
     """The endless sequence of training patches, from which `window` takes a piece.
 
-    Scans come in a new seeded permutation each pass. A patch is centred on a voxel of the brain with no known label
-    (`background_share`) or, evenly, of one of the known labels that have voxels there: the annotated ones, and all
-    where a teacher filled in the others. A label that is unknown is never asked for. Centres move inwards as far as a
-    patch would leave the scan; what a small scan lacks is filled with zeros: outside the brain there is known to be no
-    lesion.
+    Scans come in a new seeded permutation each pass. A patch is centred on a voxel of the brain with none of the task's
+    labels that are known (`background_share`) or, evenly, of one of these that have voxels there: the annotated ones,
+    and all where a teacher filled in the others and `centred_on_filled` is on. A label that is unknown is never asked
+    for. Centres move inwards as far as a patch would leave the scan; what a small scan lacks is filled with zeros:
+    outside the brain there is known to be no lesion.
 
     An item: `image` float32 (C, X, Y, Z), `bits` and `ignore` uint8 (X, Y, Z), `annotated` bool (L), `teacher` uint8
     (1 + L, X, Y, Z), zero for a scan without a teacher's probabilities; of length 0 if no scan has them.
     """
 
     def __init__(
-        self, scans: Sequence[PreparedScan], labels: Sequence[str], settings: TrainingSettings, seed: int
+        self,
+        scans: Sequence[PreparedScan],
+        task: Task,
+        settings: TrainingSettings,
+        seed: int,
+        centred_on_filled: bool = True,
     ) -> None:
-        self.scans, self.labels, self.settings, self.seed = tuple(scans), tuple(labels), settings, seed
-        self.centres = [_centres(scan, self.labels, (seed, number)) for number, scan in enumerate(self.scans)]
+        self.scans, self.labels, self.settings, self.seed = tuple(scans), task.labels, settings, seed
+        self.centres = [
+            _centres(scan, task, centred_on_filled, (seed, number)) for number, scan in enumerate(self.scans)
+        ]
         self.teacher_channels = 1 + len(self.labels) if any(scan.teacher for scan in self.scans) else 0
         self.augmentation = Augmentation(settings.augmentation, settings.patch)
         self.first, self.count = 0, 0
@@ -147,13 +155,13 @@ def _copy_into(box: Array, stored: Array, corner: Sequence[int], slope: float = 
 
 
 def _centres(
-    scan: PreparedScan, labels: Sequence[str], seed: tuple[int, int]
+    scan: PreparedScan, task: Task, on_filled: bool, seed: tuple[int, int]
 ) -> tuple[tuple[int, int, int], Array, dict[str, Array]]:
     """The scan's shape, and flat indices of voxels (some, where there are many) of background and each known label."""
-    shape, corner = shape_of(scan), (0, 0, 0)
+    shape, corner, labels = shape_of(scan), (0, 0, 0), task.labels
     _, masks = read(replace(scan, images=()), corner, shape)
-    known = labels if scan.teacher else scan.annotated
-    if scan.teacher:
+    known = labels if scan.teacher and on_filled else scan.annotated
+    if scan.teacher and on_filled:
         annotated = torch.tensor([[label in scan.annotated for label in labels]])
         masks[1] = fill_missing(masks[1][None], annotated, read_teacher(scan, corner, shape, 1 + len(labels))[None])[0]
     brain, bits, ignore = masks.numpy()
@@ -161,7 +169,7 @@ def _centres(
     judged = (brain > 0) & (ignore == 0)
     background = judged.copy()
     by_label = {}
-    for label in labels:
+    for label in dict.fromkeys(label for those in task.classes.values() for label in those):
         if label in known:
             mask = decode(bits, label, labels)
             background &= ~mask

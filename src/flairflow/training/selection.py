@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from flairflow.config.models import TrainingSettings
 from flairflow.images.grid import Array
 from flairflow.inference.sliding_window import predict_probabilities
+from flairflow.training.activation import Activation
 from flairflow.training.patches import read, shape_of
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Strategy, Task
-from flairflow.training.targets import class_numbers
+from flairflow.training.strategies import Annotations, Task
+from flairflow.training.targets import class_targets
 
 # With this much false lesion in a scan that has none, its score is one half.
 TOLERATED_ML = 1.0
@@ -23,25 +24,26 @@ TOLERATED_ML = 1.0
 
 def validate(
     network: nn.Module,
-    strategy: Strategy,
+    activation: Activation,
     task: Task,
     scans: Sequence[PreparedScan],
     settings: TrainingSettings,
     precision: str,
     voxel_ml: float,
 ) -> dict[str, float]:
-    """The score of each class: its mean over the scans where it is annotated; NaN if there is none.
+    """The score of each class: its mean over the scans where all its labels are annotated; NaN if there is none.
 
     Predictions outside the brain are dropped, as when segmenting.
     """
     scores = []
     for scan in scans:
         image, (brain, bits, ignore) = read(scan, (0, 0, 0), shape_of(scan))
-        probabilities = predict_probabilities(network, strategy, image, settings.patch, settings.overlap, precision)
+        probabilities = predict_probabilities(network, activation, image, settings.patch, settings.overlap, precision)
         predicted = probabilities.argmax(dim=0).cpu() * (brain > 0)
         annotated = torch.tensor([[label in scan.annotated for label in task.labels]])
-        reference = class_numbers(bits[None], annotated, task.labels, task.precedence)[0]
-        scores.append(_scan_scores(predicted, reference, ignore > 0, scan.annotated, task, voxel_ml))
+        given = Annotations(bits[None], ignore[None], annotated, bits.new_zeros(1, 0, *bits.shape))
+        reference, known, ignored = (values[0] for values in class_targets(given, task))
+        scores.append(_scan_scores(predicted, reference, ignored, known, task, voxel_ml))
     return {name: _mean([score[name] for score in scores if name in score]) for name in task.classes}
 
 
@@ -59,17 +61,13 @@ def class_score(predicted: Array, reference: Array, voxel_ml: float) -> float:
 
 
 def _scan_scores(
-    predicted: Tensor, reference: Tensor, ignored: Tensor, annotated: Sequence[str], task: Task, voxel_ml: float
+    predicted: Tensor, reference: Tensor, ignored: Tensor, known: Tensor, task: Task, voxel_ml: float
 ) -> dict[str, float]:
     judged = ~ignored.numpy()
     return {
-        name: class_score(
-            (predicted == number).numpy() & judged,
-            (reference == task.labels.index(name) + 1).numpy() & judged,
-            voxel_ml,
-        )
+        name: class_score((predicted == number).numpy() & judged, (reference == number).numpy() & judged, voxel_ml)
         for number, name in enumerate(task.classes, start=1)
-        if name in annotated and _is_judged(reference == task.labels.index(name) + 1, ignored)
+        if known[number - 1] and _is_judged(reference == number, ignored)
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from flairflow import stages
@@ -14,34 +15,42 @@ from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row
-from flairflow.training.folders import teacher
+from flairflow.training.calibration import calibrate
+from flairflow.training.entries import entry, task_of, teacher
+from flairflow.training.folders import model_before, model_folders
+from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
-from flairflow.training.model_folder import save_model
+from flairflow.training.model_folder import Model, load_model, model_hash, save_model
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task, strategy
+from flairflow.training.strategies import Part
 
 log = logging.getLogger(__name__)
 
 
 def train_model(name: str, part: str, seed: int, config: Config, results: Results, threads: int) -> None:
-    """Train the network `part` of a strategy with one seed and write its model folder. What changed since it was last
-    trained is logged. Raises ConfigError when the strategy can learn from no scan."""
+    """Train the network `part` of an entry with one seed, or fit its temperature, and write its model folder. What
+    changed since it was last trained is logged. Raises ConfigError when it can learn from no scan."""
+    owner = entry(config, name)
+    one = owner.parts[part]
+    task, by = task_of(config, one), teacher(owner, one)
     rows = stage_rows(results, "preprocess", ["train", "validation"])
-    by = teacher(config, name)
     predicted = stage_rows(results, f"pseudolabel/{by}", ["train"], having="incomplete") if by else {}
-    task = Task(config.labels, config.precedence, strategy(name).parts(config.labels)[part])
+    if unfilled := sum(row.status != "ok" for row in predicted.values()):
+        log.warning("%d training scans are left out: their missing masks could not be filled in", unfilled)
+    every = read_scans(results.cohort, config.labels, config.images)
+    left_out = _left_out(every, one, config.seed)
     # A scan that this model does not learn from must not make it train again.
     scans = [
         scan
-        for scan in read_scans(results.cohort, config.labels, config.images)
+        for scan in every
         if scan.scan in rows
         and rows[scan.scan].status == "ok"
-        and (strategy(name).learns_from(scan.annotated, task) if scan.split == "train" else scan.annotated)
+        and (one.learns_from(scan.annotated, task) if scan.split == "train" else scan.annotated)
         # A scan that its teacher failed on would count what is missing as not there.
         and (scan.scan not in predicted or predicted[scan.scan].status == "ok")
+        and scan.scan not in left_out
     ]
-    if unfilled := sum(row.status != "ok" for row in predicted.values()):
-        log.warning("%d training scans are left out: their missing masks could not be filled in", unfilled)
+    before = model_before(config, name, part, seed)
     inputs = {
         scan.scan: stages.fingerprint(rows[scan.scan].fingerprint, predicted[scan.scan].fingerprint)
         if scan.scan in predicted
@@ -50,9 +59,19 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     }
     work = results.training_work(name, part, seed)
     _say_what_changed(work.parent / f"{work.name}.scans.json", inputs, f"{name} ({part}, seed {seed})")
+    validation = [prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"]
+    fingerprint = stages.fingerprint(
+        stages.settings_hash(config, "train"), owner.settings, part, seed, inputs, model_hash(before) if before else ""
+    )
+    start = load_model(before) if before else None
+    if owner.calibrates:
+        assert start is not None
+        save_model(results.model(name, part, seed), calibrate(start, name, task, validation, fingerprint))
+        return
     model = train(
-        strategy=strategy(name),
-        part=part,
+        entry=name,
+        name=part,
+        part=one,
         labels=config.labels,
         precedence=config.precedence,
         images=config.images,
@@ -64,12 +83,32 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
             for scan in scans
             if scan.split == "train"
         ],
-        validation=[prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"],
+        validation=validation,
         work=work,
-        fingerprint=stages.fingerprint(stages.settings_hash(config, "train"), name, part, seed, inputs),
+        fingerprint=fingerprint,
         threads=threads,
+        budget=owner.budget,
+        start=start.weights if start else None,
+        updates_before=_updates_before(start, by, config),
     )
     save_model(results.model(name, part, seed), model)
+
+
+def _left_out(scans: Sequence[Scan], part: Part, seed: int) -> set[str]:
+    """The training scans of the fold that the part is to teach."""
+    if part.fold is None:
+        return set()
+    fold, folds = part.fold
+    return {scan for scan, number in assign_folds(scans, folds, seed).items() if number == fold}
+
+
+def _updates_before(start: Model | None, by: str | None, config: Config) -> int:
+    """Updates spent on other models before this one, per seed: all seeds of a teacher teach every seed."""
+    records = [load_model(folder).record for folder in model_folders(config, by)] if by else []
+    spent = [record.updates + record.updates_before for record in records]
+    if start:
+        spent.append((start.record.updates + start.record.updates_before) * len(config.seeds))
+    return round(sum(spent) / len(config.seeds))
 
 
 def prepared_scan(scan: Scan, row: Row, results: Results, predicted: Row | None = None) -> PreparedScan:

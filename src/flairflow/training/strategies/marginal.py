@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flairflow.training.strategies import Annotations, Strategy, Task
+from flairflow.config.models import Settings
+from flairflow.training.strategies import Part, Strategy, known_targets, one_class_each, partly_annotated
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def _learns_from(annotated: Sequence[str], task: Task) -> bool:
-    return bool(set(task.labels) & set(annotated))
-
-
-def _targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    from flairflow.training.targets import class_numbers
-
-    target = class_numbers(given.bits, given.annotated, task.labels, task.precedence)
-    return target, given.annotated, given.ignore > 0
 
 
 def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
@@ -28,8 +18,8 @@ def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Ten
     return marginal_loss(logits, target, known, ignored)
 
 
-def _probabilities(logits: Tensor) -> Tensor:
-    return logits.softmax(dim=1)
+def _parts(labels: Sequence[str], options: Settings) -> dict[str, Part]:
+    return {"all": Part(one_class_each(labels), partly_annotated, known_targets, _loss)}
 
 
-STRATEGY = Strategy("marginal", _learns_from, _targets, _loss, _probabilities)
+STRATEGY = Strategy("marginal", _parts)

@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flairflow.training.strategies import Annotations, Strategy, Task
+from flairflow.config.models import Settings
+from flairflow.training.strategies import (
+    DEFAULT_TEACHER,
+    Annotations,
+    Part,
+    Strategy,
+    Task,
+    one_class_each,
+    partly_annotated,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _learns_from(annotated: Sequence[str], task: Task) -> bool:
-    return bool(set(task.labels) & set(annotated))
+class Options(Settings):
+    """teacher: the entry whose ensemble predicts the missing masks of the training scans; centred_on_filled: whether
+    patches are centred on what it found, too."""
+
+    teacher: str = DEFAULT_TEACHER
+    centred_on_filled: bool = True
 
 
 def _targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    from flairflow.training.targets import class_numbers, fill_missing
+    from flairflow.training.targets import filled_targets
 
-    bits = fill_missing(given.bits, given.annotated, given.teacher)
-    known = given.annotated.new_ones(given.annotated.shape)
-    return class_numbers(bits, known, task.labels, task.precedence), known, given.ignore > 0
+    return filled_targets(given, task)
 
 
 def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
@@ -29,8 +40,16 @@ def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Ten
     return multiclass_loss(logits, target, ignored)
 
 
-def _probabilities(logits: Tensor) -> Tensor:
-    return logits.softmax(dim=1)
+def _parts(labels: Sequence[str], options: Options) -> dict[str, Part]:
+    taught = Part(
+        one_class_each(labels),
+        partly_annotated,
+        _targets,
+        _loss,
+        teacher=options.teacher,
+        centred_on_filled=options.centred_on_filled,
+    )
+    return {"all": taught}
 
 
-STRATEGY = Strategy("pseudolabels", _learns_from, _targets, _loss, _probabilities, taught=True)
+STRATEGY = Strategy("pseudolabels", _parts, Options)

@@ -1,0 +1,25 @@
+"""Class-conditional heads: all scans; one binary output per label, each learning from the scans that have its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flairflow.config.models import Settings
+from flairflow.training.strategies import Part, Strategy, known_targets, one_class_each, partly_annotated
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
+    from flairflow.training.losses import class_conditional_loss
+
+    return class_conditional_loss(logits, target, known, ignored)
+
+
+def _parts(labels: Sequence[str], options: Settings) -> dict[str, Part]:
+    return {"all": Part(one_class_each(labels), partly_annotated, known_targets, _loss, activation="sigmoid")}
+
+
+STRATEGY = Strategy("class_conditional", _parts)
