@@ -400,6 +400,18 @@ def test_extreme_half_precision_logits_stay_finite(name: str, kind: torch.dtype,
 
 
 @every_loss
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_the_surest_mistakes_are_still_corrected(name: str, kind: torch.dtype) -> None:
+    given = case(name, 5, MIXED)
+    given.logits = torch.full_like(given.logits, -60000.0).to(kind)
+    if name not in SIGMOID:
+        given.logits[:, 0] = 60000.0
+    gradient = F.pad(given.gradient(name), (0, 0) * 3 + (int(name in SIGMOID), 0))
+    assert (gradient.gather(1, given.target[:, None])[given.target[:, None] > 0] < 0).all()
+    assert given.loss(name) > 5000
+
+
+@every_loss
 def test_autocast_does_not_cost_precision(name: str) -> None:
     given = case(name, 6, MIXED)
     given.logits = given.logits.bfloat16()
@@ -415,6 +427,14 @@ def test_inputs_are_left_as_they_are(name: str) -> None:
     given.loss(name).backward()  # type: ignore[no-untyped-call]
     for field in ("logits", "target", "known", "ignored"):
         assert torch.equal(getattr(given, field), getattr(copy, field))
+
+
+def test_soft_labels_are_left_as_they_are() -> None:
+    given = case("soft", 7, MIXED, ignored=0.2)
+    target = given.logits.softmax(1)
+    before = target.clone()
+    soft_multiclass_loss(given.logits, target, given.ignored)
+    assert torch.equal(target, before)
 
 
 @every_loss
