@@ -40,12 +40,33 @@ def test_scores_by_hand() -> None:
         "reference_ml": 2.0,
         "predicted_ml": 2.0,
         "dice": 0.5,
+        "lesion_f1": pytest.approx(2 / 3),
         "volume_error_ml": 0.0,
         "false_lesions": None,
         "false_ml": None,
     }
     counted[3] = False
     assert score(prediction, reference, counted, 0.5)["dice"] == pytest.approx(2 * 2 / 6)
+
+
+def test_lesions_are_found_by_any_voxel_and_each_counts_once() -> None:
+    reference, prediction = np.zeros((2, 9, 9, 9), bool)
+    reference[0, 0, 0] = reference[1, 1, 1] = True  # one lesion: its voxels touch by a corner
+    reference[0, 0, 4:8] = True
+    reference[8, 8, 8] = True
+    prediction[0, 0, 0] = True
+    prediction[0, 0, 4] = prediction[0, 0, 7] = True  # two components in one lesion: both true, and it is found once
+    prediction[4, 4, 4] = prediction[4, 8, 4] = True
+    counted = np.ones_like(reference)
+    assert score(prediction, reference, counted, 1)["lesion_f1"] == 2 * 2 / (2 * 2 + 2 + 1)
+    assert score(reference, reference, counted, 1)["lesion_f1"] == 1
+    assert score(~counted, reference, counted, 1)["lesion_f1"] == 0
+    assert score(prediction, ~counted, counted, 1)["lesion_f1"] is None
+    merged = reference.copy()
+    merged[0, 0, :4] = True  # one predicted component over two lesions finds both
+    assert score(merged, reference, counted, 1)["lesion_f1"] == 1
+    counted[8] = counted[:, 8] = False
+    assert score(prediction, reference, counted, 1)["lesion_f1"] == 2 * 2 / (2 * 2 + 1)
 
 
 def test_an_empty_reference_is_scored_by_false_lesions_and_volume() -> None:
@@ -143,7 +164,7 @@ def test_a_lesion_of_which_nothing_is_judged_is_neither_found_nor_absent() -> No
     lesion = np.zeros((4, 4, 4), bool)
     lesion[0] = True
     found = score(~lesion, lesion, ~lesion, 1.0)
-    assert (found["dice"], found["false_lesions"], found["false_ml"]) == (None, None, None)
+    assert {found[name] for name in ("dice", "lesion_f1", "false_lesions", "false_ml")} == {None}
 
 
 def test_without_a_lesion_to_learn_from_nothing_is_called_one() -> None:
@@ -153,13 +174,14 @@ def test_without_a_lesion_to_learn_from_nothing_is_called_one() -> None:
 
 def test_the_comparison_keeps_lesion_free_scans_out_of_the_dice() -> None:
     nothing = np.nan
-    rows = [(0.5, -1.0, nothing, nothing), (0.7, 3.0, nothing, nothing)]
-    rows += [(nothing, 0.4, 2.0, 0.4), (nothing, 0.0, 0.0, 0.0)]
-    metrics = pd.DataFrame(rows, columns=["dice", "volume_error_ml", "false_lesions", "false_ml"])
+    rows = [(0.5, 0.2, -1.0, nothing, nothing), (0.7, 0.6, 3.0, nothing, nothing)]
+    rows += [(nothing, nothing, 0.4, 2.0, 0.4), (nothing, nothing, 0.0, 0.0, 0.0)]
+    metrics = pd.DataFrame(rows, columns=["dice", "lesion_f1", "volume_error_ml", "false_lesions", "false_ml"])
     table = compare(metrics.assign(label="A", ensemble="m"), ["A", "B"], ["m"])
     found = table[table["label"] == "A"].iloc[0].to_dict()
     assert (found["lesion_scans"], found["lesion_free_scans"], found["false_scans"]) == (2, 2, 1)
     assert found["dice_mean"] == pytest.approx(0.6) and found["dice_sd"] == pytest.approx(0.1 * 2**0.5)
+    assert found["lesion_f1_mean"] == pytest.approx(0.4) and found["lesion_f1_sd"] == pytest.approx(0.2 * 2**0.5)
     assert found["volume_error_ml_mean"] == pytest.approx(1.0)
     assert found["false_lesions_mean"] == pytest.approx(1.0) and found["false_ml_mean"] == pytest.approx(0.2)
     other = table[table["label"] == "B"].iloc[0]

@@ -22,9 +22,11 @@ COLUMNS: dict[str, Column] = {
     "ensemble": column("What segmented: an ensemble of models, or an intensity rule (tables/thresholds.tsv)"),
     "updates": column("Optimiser updates of the networks that segment, per seed; n/a: an intensity rule"),
     "updates_before": column("Updates per seed of what was trained first: teachers, earlier phases"),
-    "lesion_scans": column("Test scans whose known mask has a lesion: n of the Dice and of the volume error"),
+    "lesion_scans": column("Test scans whose known mask has a lesion: n of the Dice, lesion F1 and volume error"),
     "dice_mean": column("Mean Dice coefficient over these scans"),
     "dice_sd": column("Standard deviation of the Dice coefficient over these scans (n - 1)"),
+    "lesion_f1_mean": column("Mean lesion-wise F1 over these scans (tables/metrics.json says how)"),
+    "lesion_f1_sd": column("Standard deviation of that (n - 1)"),
     "volume_error_ml_mean": column("Mean of predicted minus reference volume over these scans", "ml"),
     "volume_error_ml_sd": column("Standard deviation of that (n - 1)", "ml"),
     "lesion_free_scans": column("Test scans whose known mask is empty: n of what follows"),
@@ -61,7 +63,7 @@ def compare(
             bearing, free = own[own["dice"].notna()], own[own["false_ml"].notna()]
             row: dict[str, object] = {"label": label, "ensemble": ensemble, "lesion_scans": len(bearing)}
             row |= dict(zip(("updates", "updates_before"), updates.get(ensemble, (None, None)), strict=True))
-            row |= _spread(bearing, "dice", "volume_error_ml")
+            row |= _spread(bearing, "dice", "lesion_f1", "volume_error_ml")
             row |= {"lesion_free_scans": len(free), "false_scans": int((free["false_ml"] > 0).sum())}
             rows.append(row | _spread(free, "false_lesions", "false_ml"))
     return pd.DataFrame(rows, columns=list(COLUMNS))

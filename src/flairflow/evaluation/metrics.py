@@ -13,13 +13,15 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
     """Compare two boolean masks (X, Y, Z) over the voxels `counted`.
 
     dice            : 2 |P and R| / (|P| + |R|) (Dice 1945); None where the reference is empty.
+    lesion_f1       : 2 TP / (2 TP + FP + FN) of lesions: components of voxels that touch, if only by a corner. FN
+                      are reference lesions of which no voxel is predicted, TP the others; FP are predicted lesions of
+                      which no voxel is reference. None where the reference is empty.
     volume_error_ml : predicted minus reference volume.
-    false_lesions   : predicted lesions (components of voxels that touch, if only by a corner) where the reference is
-                      empty; None where it is not.
+    false_lesions   : predicted lesions where the reference is empty; None where it is not.
     false_ml        : their volume.
 
     A lesion of which no voxel is counted is neither found nor missed, and does not make the reference empty: then all
-    three are None.
+    four are None.
     """
     free = not reference.any()
     prediction, reference = prediction & counted, reference & counted
@@ -29,10 +31,26 @@ def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) 
         "reference_ml": true * voxel_ml,
         "predicted_ml": predicted * voxel_ml,
         "dice": 2 * common / (predicted + true) if true else None,
+        "lesion_f1": _lesion_f1(prediction, reference) if true else None,
         "volume_error_ml": (predicted - true) * voxel_ml,
-        "false_lesions": int(cc3d.connected_components(prediction, connectivity=26).max()) if free else None,
+        "false_lesions": int(_lesions(prediction).max()) if free else None,
         "false_ml": predicted * voxel_ml if free else None,
     }
+
+
+def _lesion_f1(prediction: Array, reference: Array) -> float:
+    lesions = _lesions(reference)
+    found = len(np.unique(lesions[prediction & reference]))
+    predicted = _lesions(prediction)
+    false = int(predicted.max()) - len(np.unique(predicted[prediction & reference]))
+    missed = int(lesions.max()) - found
+    return 2 * found / (2 * found + false + missed)
+
+
+def _lesions(mask: Array) -> Array:
+    """Each voxel's lesion number, 1 and up without gaps; 0 outside."""
+    numbers: Array = cc3d.connected_components(mask, connectivity=26)
+    return numbers
 
 
 COLUMNS: dict[str, Column] = {
@@ -43,6 +61,10 @@ COLUMNS: dict[str, Column] = {
     "reference_ml": column("Volume of the reference mask", "ml"),
     "predicted_ml": column("Volume of the predicted mask", "ml"),
     "dice": column("Dice coefficient 2 |P and R| / (|P| + |R|); n/a where the reference is empty"),
+    "lesion_f1": column(
+        "2 TP / (2 TP + FP + FN) of lesions (26-connected components), found where any voxel overlaps; n/a where the "
+        "reference is empty"
+    ),
     "volume_error_ml": column("Predicted minus reference volume", "ml"),
     "false_lesions": column("Predicted lesions (26-connected components) where the reference is empty; n/a elsewhere"),
     "false_ml": column("Predicted volume where the reference is empty; n/a elsewhere", "ml"),
