@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -39,20 +40,27 @@ class Pace:
         self.lap("validating")
         self.validations += 1
 
+    @property
+    def per_update(self) -> float:
+        """Seconds an update takes, waiting and working; NaN after only one."""
+        return (self.spent["waiting"] + self.spent["working"]) / (self.updates - 1) if self.updates > 1 else math.nan
+
+    @property
+    def waiting(self) -> float:
+        """The share of that time without work for want of patches."""
+        return self.spent["waiting"] / max(self.spent["waiting"] + self.spent["working"], 1e-9)
+
     def describe(self, samples: int, updates_left: int, validations_left: int) -> str:
         """In words: the speed with `samples` patches an update, the share of the time without work for want of patches
         (from a tenth on), and the time left, with validations from the first of this run on; nothing after only one
         update."""
-        seconds = self.spent["waiting"] + self.spent["working"]
-        if self.updates < 2 or seconds <= 0:
+        if not self.per_update > 0:
             return ""
-        per_update = seconds / (self.updates - 1)
         per_validation = self.spent["validating"] / max(self.validations, 1)
-        waiting = self.spent["waiting"] / seconds
         parts = [
-            f", {samples / per_update:.3g} samples/s",
-            f" (waits for patches {waiting:.0%} of the time)" if waiting >= 0.1 else "",
-            f", {duration(per_update * updates_left + per_validation * validations_left)} left",
+            f", {samples / self.per_update:.3g} samples/s",
+            f" (waits for patches {self.waiting:.0%} of the time)" if self.waiting >= 0.1 else "",
+            f", {duration(self.per_update * updates_left + per_validation * validations_left)} left",
         ]
         return "".join(parts)
 
