@@ -22,15 +22,15 @@ from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import segment_prepared
 from flairflow.paths import BUNDLE_FILES
 from flairflow.preprocessing.prepare import prepare
+from flairflow.training.activation import Activation, channels, probabilities
 from flairflow.training.model_folder import Model, Plan, Record, save_model
 from flairflow.training.network import build_network, network_weights
-from flairflow.training.strategies import names, strategy
 
 NETWORK = NetworkSettings(filters=(4, 8, 16), deep_supervision=1)
 PREPROCESSING = PreprocessingSettings(spacing=2.0, bias_correction=False)
 
 
-def make_model(images: tuple[str, ...]) -> Model:
+def make_model(images: tuple[str, ...], activation: Activation = "softmax", temperature: float = 1.0) -> Model:
     torch.manual_seed(1)
     plan = Plan(
         strategy="marginal",
@@ -38,6 +38,8 @@ def make_model(images: tuple[str, ...]) -> Model:
         labels=("A", "B"),
         precedence=("B", "A"),
         classes=("A", "B"),
+        activation=activation,
+        temperature=temperature,
         images=images,
         preprocessing=PREPROCESSING,
         network=NETWORK,
@@ -57,7 +59,7 @@ def make_model(images: tuple[str, ...]) -> Model:
         precision="32",
         versions={},
     )
-    return Model(network_weights(build_network(NETWORK, len(images), 3)), plan, record)
+    return Model(network_weights(build_network(NETWORK, len(images), channels(activation, 2))), plan, record)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,11 @@ def run_bundle(folder: Path, scans: Path, out: Path) -> subprocess.CompletedProc
     )
 
 
-def test_monai_alone_segments_as_flairflow_does(model_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_monai_alone_segments_as_flairflow_does(model_folder: Path, tmp_path: Path, activation: Activation) -> None:
+    if activation == "sigmoid":
+        model_folder = tmp_path / "sigmoid"
+        save_model(model_folder, make_model(("FLAIR", "T1w"), "sigmoid", 1.5))
     grids = {
         # The network's voxels, stored from right to left and from front to back.
         "same": (np.diag([-2.0, -2.0, 2.0, 1.0]), (64, 76, 56)),
@@ -176,11 +182,15 @@ def test_the_metadata_describe_the_network(model_folder: Path) -> None:
     assert data["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "A", "2": "B"}
 
 
-@pytest.mark.parametrize("name", names())
-def test_the_bundles_activation_is_that_of_the_strategy(name: str, model_folder: Path) -> None:
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_bundle_makes_the_same_probabilities(activation: Activation, temperature: float, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", make_model(("FLAIR",), activation, temperature))
     parser = ConfigParser()
-    parser.read_config(model_folder / "configs" / "inference.json")
-    activation = parser.get_parsed_content("postprocessing#transforms#0")
-    logits = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    expected = strategy(name).probabilities(logits[None])[0]
-    torch.testing.assert_close(torch.as_tensor(activation({"pred": logits})["pred"]), expected)
+    parser.read_config(tmp_path / "model" / "configs" / "inference.json")
+    found = {"pred": torch.randn(channels(activation, 2), 4, 4, 4, generator=torch.Generator().manual_seed(0))}
+    expected = probabilities(found["pred"][None], activation, temperature)[0]
+    steps = parser["postprocessing"]["transforms"]
+    for number in range(next(n for n, step in enumerate(steps) if step["_target_"] == "Invertd")):
+        found = parser.get_parsed_content(f"postprocessing#transforms#{number}")(found)
+    torch.testing.assert_close(torch.as_tensor(found["pred"]), expected)

@@ -25,6 +25,7 @@ def make_folder(folder: Path, seed: int, **changed: Any) -> Path:
         "labels": ("A", "B"),
         "precedence": ("B", "A"),
         "classes": ("A", "B"),
+        "activation": "softmax",
         "images": ("FLAIR", "T1w"),
         "preprocessing": PreprocessingSettings(spacing=1.0),
         "network": network,

@@ -177,7 +177,7 @@ def test_the_comparison_keeps_lesion_free_scans_out_of_the_dice() -> None:
     rows = [(0.5, 0.2, -1.0, nothing, nothing), (0.7, 0.6, 3.0, nothing, nothing)]
     rows += [(nothing, nothing, 0.4, 2.0, 0.4), (nothing, nothing, 0.0, 0.0, 0.0)]
     metrics = pd.DataFrame(rows, columns=["dice", "lesion_f1", "volume_error_ml", "false_lesions", "false_ml"])
-    table = compare(metrics.assign(label="A", ensemble="m"), ["A", "B"], ["m"])
+    table = compare(metrics.assign(label="A", ensemble="m"), ["A", "B"], ["m", "one_threshold"], {"m": (400, 800)})
     found = table[table["label"] == "A"].iloc[0].to_dict()
     assert (found["lesion_scans"], found["lesion_free_scans"], found["false_scans"]) == (2, 2, 1)
     assert found["dice_mean"] == pytest.approx(0.6) and found["dice_sd"] == pytest.approx(0.1 * 2**0.5)

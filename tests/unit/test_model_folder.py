@@ -24,6 +24,7 @@ def make_model(seed: int = 0) -> Model:
         labels=("A", "B"),
         precedence=("B", "A"),
         classes=("A", "B"),
+        activation="softmax",
         images=("FLAIR",),
         preprocessing=PreprocessingSettings(spacing=1.0),
         network=NETWORK,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flairflow.config.models import Config, PseudolabelSettings
+from flairflow.config.models import Config
 from flairflow.training import strategies
 
 ABOUT_LABELS = ("simulation/", "config/simulation.py")
@@ -31,14 +31,18 @@ def test_no_label_is_known_by_name(repository: Path) -> None:
 
 def test_no_strategy_is_known_by_name_but_as_a_default(repository: Path) -> None:
     defaults = Config.model_fields["strategies"].default
-    assert {*defaults, PseudolabelSettings().teacher} <= set(strategies.names())
-    quoted = re.compile("|".join(f"[\"']{name}[\"']" for name in strategies.names()))
+    assert {*defaults, strategies.DEFAULT_TEACHER} <= set(strategies.names())
+    quoted = re.compile("|".join(f"[\"'](?:{name})[\"']" for name in strategies.names()))
+    # What may name one: the default entries; and a folder, and intermediates that are kept, bear the name of what a
+    # teacher predicts.
+    about = re.compile(r"StrategySettings\(\)|Intermediate|keep|self\.root /|lambda what")
     for path in modules(repository):
+        found = [line for line in path.read_text().splitlines() if quoted.search(line)]
         if path.parent.name != "strategies":
-            # Defaults; a folder, and intermediates that are kept, bear the name of what a teacher predicts.
-            allowed = {"models.py": 4, "paths.py": 1, "tidy.py": 1}.get(path.name, 0)
-            lines = [line for line in path.read_text().splitlines() if quoted.search(line)]
-            assert len(lines) <= allowed, (path, lines)
+            assert all(about.search(line) for line in found), (path, found)
+        else:
+            own = f'"{path.stem}"' if path.stem != "__init__" else f'"{strategies.DEFAULT_TEACHER}"'
+            assert all(set(quoted.findall(line)) == {own} for line in found), (path, found)
 
 
 def test_no_path_of_a_machine_stands_in_the_tree(repository: Path) -> None:

@@ -18,8 +18,10 @@ from flairflow.images.nifti import write_image
 from flairflow.training.augmentation import Augmentation
 from flairflow.training.patches import Patches, read, shape_of
 from flairflow.training.scans import PreparedScan
+from flairflow.training.strategies import Task
 
 LABELS = ("A", "B")
+TASK = Task(LABELS, ("B", "A"), {"A": ("A",), "B": ("B",)})
 NO_CHANGE = AugmentationSettings(**dict.fromkeys(AugmentationSettings.model_fields, 0.0))
 FULL = AugmentationSettings(**dict.fromkeys(AugmentationSettings.model_fields, 1.0))
 
@@ -68,14 +70,14 @@ def scans(tmp_path: Path) -> list[PreparedScan]:
 
 
 def test_workers_and_windows_change_nothing(scans: list[PreparedScan]) -> None:
-    patches = Patches(scans, LABELS, training_settings(FULL), seed=3)
+    patches = Patches(scans, TASK, training_settings(FULL), seed=3)
     whole = [patches.window(0, 12)[i] for i in range(12)]
     later = [patches.window(6, 6)[i] for i in range(6)]
     worked = list(DataLoader(patches.window(0, 12), batch_size=None, num_workers=1))
     for first, second in [*zip(whole[6:], later, strict=True), *zip(whole, worked, strict=True)]:
         for name in first:
             assert torch.equal(first[name], second[name]), name
-    other = Patches(scans, LABELS, training_settings(FULL), seed=4).window(0, 12)
+    other = Patches(scans, TASK, training_settings(FULL), seed=4).window(0, 12)
     assert any(not torch.equal(other[i]["image"], whole[i]["image"]) for i in range(12))
 
 
@@ -88,7 +90,7 @@ def test_each_pass_sees_every_scan_once_in_another_order(scans: list[PreparedSca
             tmp_path / f"marked{number}" / "image.nii", Image(np.full(shape, number + 1.0), np.eye(4)), slope=1.0
         )
         marked.append(scan)
-    patches = Patches(marked, LABELS, training_settings(), seed=0).window(0, 24)
+    patches = Patches(marked, TASK, training_settings(), seed=0).window(0, 24)
     seen = [int(patches[i]["image"].max()) for i in range(24)]
     passes = [seen[i : i + 6] for i in range(0, 24, 6)]
     assert all(sorted(one) == [1, 2, 3, 4, 5, 6] for one in passes)
@@ -97,7 +99,7 @@ def test_each_pass_sees_every_scan_once_in_another_order(scans: list[PreparedSca
 
 def test_centres_come_from_known_labels_only(scans: list[PreparedScan]) -> None:
     def shares(scan: PreparedScan) -> tuple[float, float]:
-        patches = Patches([scan], LABELS, training_settings(), seed=0)
+        patches = Patches([scan], TASK, training_settings(), seed=0)
         drawn = [patches._draw_centre(0, np.random.default_rng(i))[0] for i in range(1500)]
         return sum(c == (30, 30, 5) for c in drawn) / 1500, sum(c == (5, 6, 26) for c in drawn) / 1500
 
@@ -124,17 +126,17 @@ def with_teacher(scan: PreparedScan, places: dict[tuple[int, int, int], int]) ->
 def test_a_teachers_lesions_are_centres_where_the_mask_is_missing(scans: list[PreparedScan]) -> None:
     # It sees A where the annotator did not, B where there is A, and B elsewhere. Only the last is filled in.
     taught = with_teacher(scans[1], {(9, 9, 9): 1, (30, 30, 5): 2, (20, 20, 20): 2})
-    patches = Patches([taught], LABELS, training_settings(), seed=0)
+    patches = Patches([taught], TASK, training_settings(), seed=0)
     _, _, by_label = patches.centres[0]
     voxels = {label: {np.unravel_index(v, (40, 36, 32)) for v in flat} for label, flat in by_label.items()}
     assert voxels == {"A": {(30, 30, 5)}, "B": {(20, 20, 20)}}
-    known = Patches([with_teacher(scans[0], {(20, 20, 20): 2})], LABELS, training_settings(), seed=0)
+    known = Patches([with_teacher(scans[0], {(20, 20, 20): 2})], TASK, training_settings(), seed=0)
     assert {len(voxels) for voxels in known.centres[0][2].values()} == {1}
 
 
 def test_a_teachers_probabilities_come_with_the_patch(scans: list[PreparedScan]) -> None:
     taught = with_teacher(scans[1], {(20, 20, 20): 2})
-    patches = Patches([taught, scans[0]], LABELS, training_settings(), seed=0).window(0, 40)
+    patches = Patches([taught, scans[0]], TASK, training_settings(), seed=0).window(0, 40)
     for item in range(40):
         one = patches[item]
         assert one["teacher"].shape == (3, 16, 16, 16) and one["teacher"].dtype == torch.uint8
@@ -143,7 +145,7 @@ def test_a_teachers_probabilities_come_with_the_patch(scans: list[PreparedScan])
         else:
             assert (one["teacher"].sum(0) == 255).all()
     assert any((patches[item]["teacher"][2] > 0).sum() == 1 for item in range(40))
-    assert Patches([scans[0]], LABELS, training_settings(), seed=0).window(0, 1)[0]["teacher"].shape == (0, 16, 16, 16)
+    assert Patches([scans[0]], TASK, training_settings(), seed=0).window(0, 1)[0]["teacher"].shape == (0, 16, 16, 16)
 
 
 def test_ignored_voxels_are_no_centres(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_ignored_voxels_are_no_centres(tmp_path: Path) -> None:
     ignore[:8] = 1
     write_image(tmp_path / "scan" / "ignore.nii", Image(ignore, np.eye(4)))
     scan = PreparedScan(scan.scan, scan.images, scan.brain, scan.bits, tmp_path / "scan" / "ignore.nii", ("A",))
-    patches = Patches([scan], LABELS, training_settings(), seed=0)
+    patches = Patches([scan], TASK, training_settings(), seed=0)
     assert all(patches._draw_centre(0, np.random.default_rng(i))[0][0] >= 8 for i in range(200))
 
 
@@ -175,7 +177,7 @@ CACHE: dict[str, Patches] = {}
 
 @pytest.fixture(autouse=True)
 def _cache(scans: list[PreparedScan]) -> None:
-    CACHE["patches"] = Patches(scans, LABELS, training_settings(FULL), seed=1)
+    CACHE["patches"] = Patches(scans, TASK, training_settings(FULL), seed=1)
 
 
 def test_reading_gives_the_z_scores(scans: list[PreparedScan]) -> None:
@@ -194,7 +196,7 @@ def test_reading_beyond_the_edge_gives_zeros(scans: list[PreparedScan]) -> None:
 
 
 def test_small_scans_lie_in_the_middle_of_their_patch(scans: list[PreparedScan]) -> None:
-    image = Patches([scans[4]], LABELS, training_settings(), seed=0).window(0, 1)[0]["image"][0]
+    image = Patches([scans[4]], TASK, training_settings(), seed=0).window(0, 1)[0]["image"][0]
     filled = torch.nonzero(image)
     # 12 voxels, the first of them no brain, and 9 voxels in 16.
     assert filled.min(0).values.tolist() == [3, 0, 4] and filled.max(0).values.tolist() == [13, 15, 12]

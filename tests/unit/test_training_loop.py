@@ -31,7 +31,7 @@ from flairflow.training.model_folder import Model
 from flairflow.training.network import build_network, network_weights
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import strategy
+from flairflow.training.strategies import Part, Task, one_class_each, strategy
 from flairflow.training.targets import class_numbers
 
 LABELS = ("A", "B")
@@ -72,6 +72,14 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> list[PreparedScan]:
     return make_scans(tmp_path_factory.mktemp("scans"))
 
 
+def part_of(name: str, part: str = "all", **options: Any) -> Part:
+    one = strategy(name)
+    return one.parts(LABELS, one.options(**options))[part]
+
+
+TASK = Task(LABELS, ("B", "A"), one_class_each(LABELS))
+
+
 def run(scans: list[PreparedScan], work: Path, name: str = "marginal", **changed: Any) -> Model:
     arguments: dict[str, Any] = {
         "labels": LABELS,
@@ -86,7 +94,7 @@ def run(scans: list[PreparedScan], work: Path, name: str = "marginal", **changed
         "fingerprint": "one",
         "threads": 1,
     }
-    return train(strategy(name), "all", **(arguments | changed))
+    return train(entry=name, name="all", **({"part": part_of(name)} | arguments | changed))
 
 
 @pytest.fixture(scope="module")
@@ -187,17 +195,16 @@ def test_updates_are_those_worked_out_by_hand(scans: list[PreparedScan], tmp_pat
     )
     model = run(scans, tmp_path / "work", settings=settings)
 
-    task = model.plan.task
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network(settings.network, 1, 3)
-    patches = Patches(scans[:4], LABELS, settings, seed=0).window(0, 8)
+    patches = Patches(scans[:4], TASK, settings, seed=0).window(0, 8)
     steps = list(DataLoader(patches, batch_size=2))
     speed = {name: torch.zeros_like(weight) for name, weight in network.named_parameters()}
     for update in range(2):
         network.zero_grad()
         for step in steps[2 * update : 2 * update + 2]:
-            target = class_numbers(step["bits"], step["annotated"], task.labels, task.precedence)
+            target = class_numbers(step["bits"], step["annotated"], LABELS, TASK.precedence)
             full, deeper = network(step["image"]).unbind(1)
             losses = [marginal_loss(head, target, step["annotated"], step["ignore"] > 0) for head in (full, deeper)]
             ((2 * losses[0] + losses[1]) / 3 / 2).backward()  # type: ignore[no-untyped-call]
@@ -240,7 +247,7 @@ def test_multiclass_leaves_partially_labelled_scans_out(scans: list[PreparedScan
     model = run(scans, tmp_path / "work", "multiclass", settings=short, validation=[])
     assert model.record.training_scans == 2 and model.record.annotated == {"A": 2, "B": 2}
     assert model.record.best_score is None and model.record.best_update == 1
-    with pytest.raises(ConfigError, match="multiclass can learn from none of the 2 training scans"):
+    with pytest.raises(ConfigError, match=r"multiclass \(all\) can learn from none of the 2 training scans"):
         run(scans, tmp_path / "other", "multiclass", training=scans[1:3])
 
 
@@ -287,9 +294,7 @@ def test_selection_sees_false_positives() -> None:
 
 def test_validation_scores_only_what_is_annotated(scans: list[PreparedScan], undisturbed: tuple[Model, Path]) -> None:
     model = undisturbed[0]
-    scores = selection.validate(
-        model.network(), strategy("marginal"), model.plan.task, [scans[1]], SETTINGS, "32", 0.001
-    )
+    scores = selection.validate(model.network(), "softmax", TASK, [scans[1]], SETTINGS, "32", 0.001)
     assert 0 <= scores["A"] <= 1 and np.isnan(scores["B"])
 
 

@@ -73,7 +73,10 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
     path.write_text("labels: [A]\nstrategies: [magic]\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n")
     done = snakemake(tmp_path, "-n", "--configfile", str(path), repository=repository)
     assert done.returncode != 0
-    assert "strategies: 'magic' is none of marginal, multiclass, pseudolabels" in done.stdout + done.stderr
+    assert (
+        "strategies: magic: 'magic' is none of class_adaptive, class_conditional, marginal,"
+        in done.stdout + done.stderr
+    )
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -85,14 +88,18 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
             "multiclass learns from masks that no dataset has",
         ),
         (
-            "labels: [A]\nstrategies: [pseudolabels]\npseudolabels: {teacher: pseudolabels}\n"
-            "datasets:\n  ds: {root: data, labels: {A: {}}}\n",
-            "'pseudolabels' cannot teach pseudolabels; these can: marginal, multiclass",
+            "labels: [A]\nstrategies:\n  pseudolabels: {teacher: pseudolabels}\ndatasets:\n"
+            "  ds: {root: data, labels: {A: {}}}\n",
+            "strategies: pseudolabels needs pseudolabels: nothing can be trained first",
         ),
         (
-            "labels: [A, B]\nstrategies: [pseudolabels]\npseudolabels: {teacher: multiclass}\n"
-            "datasets:\n  ds: {root: data, labels: {A: {}}}\n",
+            "labels: [A, B]\nstrategies:\n  pseudolabels: {teacher: multiclass}\ndatasets:\n"
+            "  ds: {root: data, labels: {A: {}}}\n",
             "multiclass learns from masks that no dataset has",
+        ),
+        (
+            "labels: [A]\nstrategies:\n  phased: {papre: true}\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n",
+            "strategies.phased.papre: no such key; here there are strategy, calibrates, budget, paper",
         ),
         ("labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [nowhere]}\n", "nowhere is no usable model folder"),
         ("labels: [B]\ndatasets:\n  ds: {root: data}\nmodels: {m: [model]}\n", "labels is ['B'], but models.m (model)"),

@@ -27,6 +27,8 @@ def _relative(path: str) -> str:
 def _entry_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"{name!r}: only letters, digits and '_', a letter first (it becomes part of file names)")
+    if name in RULES:
+        raise ValueError(f"{name!r}: is an intensity rule that entries are compared with; rename it")
     return name
 
 

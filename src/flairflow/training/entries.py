@@ -76,6 +76,22 @@ def teachers(config: Config) -> tuple[str, ...]:
     return tuple(name for name in found if name)
 
 
+def parts_before(config: Config, name: str, part: str) -> set[tuple[str, str]]:
+    """The networks, by entry and part, that have to be trained before a part of an entry, each once. A temperature is
+    no training."""
+    owner = entry(config, name)
+    if owner.calibrates:
+        return parts_before(config, owner.calibrates, part)
+    found: set[tuple[str, str]] = set()
+    if start := owner.parts[part].starts_from:
+        found |= {(name, start)} | parts_before(config, name, start)
+    if by := teacher(owner, owner.parts[part]):
+        teaching, parts = ensemble_parts(config, by)
+        for other in parts:
+            found |= {(teaching.calibrates or teaching.name, other)} | parts_before(config, teaching.name, other)
+    return found
+
+
 def task_of(config: Config, part: Part) -> Task:
     """What the network of a part is to learn."""
     return Task(config.labels, config.precedence, part.classes)

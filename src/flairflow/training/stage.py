@@ -16,11 +16,11 @@ from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row
 from flairflow.training.calibration import calibrate
-from flairflow.training.entries import entry, task_of, teacher
-from flairflow.training.folders import model_before, model_folders
+from flairflow.training.entries import entry, parts_before, task_of, teacher
+from flairflow.training.folders import model_before
 from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
-from flairflow.training.model_folder import Model, load_model, model_hash, save_model
+from flairflow.training.model_folder import load_model, model_hash, save_model
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Part
 
@@ -89,7 +89,7 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         threads=threads,
         budget=owner.budget,
         start=start.weights if start else None,
-        updates_before=_updates_before(start, by, config),
+        updates_before=_updates_before(config, name, part, seed),
     )
     save_model(results.model(name, part, seed), model)
 
@@ -102,13 +102,12 @@ def _left_out(scans: Sequence[Scan], part: Part, seed: int) -> set[str]:
     return {scan for scan, number in assign_folds(scans, folds, seed).items() if number == fold}
 
 
-def _updates_before(start: Model | None, by: str | None, config: Config) -> int:
-    """Updates spent on other models before this one, per seed: all seeds of a teacher teach every seed."""
-    records = [load_model(folder).record for folder in model_folders(config, by)] if by else []
-    spent = [record.updates + record.updates_before for record in records]
-    if start:
-        spent.append((start.record.updates + start.record.updates_before) * len(config.seeds))
-    return round(sum(spent) / len(config.seeds))
+def _updates_before(config: Config, name: str, part: str, seed: int) -> int:
+    """Updates spent on other networks before this one, per seed: all seeds of a teacher teach every seed."""
+    results = Results(config.results)
+    return sum(
+        load_model(results.model(*before, seed)).record.updates for before in sorted(parts_before(config, name, part))
+    )
 
 
 def prepared_scan(scan: Scan, row: Row, results: Results, predicted: Row | None = None) -> PreparedScan:
