@@ -46,7 +46,7 @@ def test_persons_stay_together_in_even_folds(drawn: list[tuple], folds: int, see
     sizes = Counter(fold for _, fold in person_folds)
     assert not persons or max(sizes.values()) - min(sizes[fold] for fold in range(folds)) <= 1
     strata: dict[tuple[str, ...], Counter[int]] = {}
-    stratum = {}
+    stratum: dict[str, tuple[str, ...]] = {}
     for one in own:
         stratum.setdefault(one.person, (one.dataset, *one.annotated))
     for person, fold in person_folds:
