@@ -23,12 +23,16 @@ from flairflow.tables import read_table
 from flairflow.training.patches import Patches, read, read_teacher, shape_of
 from flairflow.training.scans import PreparedScan
 from flairflow.training.stage import prepared_scan
-from flairflow.training.strategies import Annotations, Task, strategy
+from flairflow.training.strategies import Annotations, Part, Task, one_class_each, strategy
 
 LABELS = ("WMH", "ISL")
-TASK = Task(LABELS, ("ISL", "WMH"), LABELS)
+TASK = Task(LABELS, ("ISL", "WMH"), one_class_each(LABELS))
 EMPTY, MISSING = "twins_sub-empty", "twins_sub-missing"
 SHARD = "twins-train-0001"
+
+
+def network_of(name: str) -> Part:
+    return strategy(name).parts(LABELS, strategy(name).options())["all"]
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +118,10 @@ def test_they_lead_to_other_targets(prepared: dict[str, PreparedScan]) -> None:
         teacher = read_teacher(scan, (0, 0, 0), shape, 3)
         annotated = torch.tensor([[label in scan.annotated for label in LABELS]])
         given = Annotations(masks[1][None], masks[2][None], annotated, teacher[None])
-        known[name] = strategy("marginal").targets(given, TASK)[1].tolist()
-        targets[name] = strategy("pseudolabels").targets(given, TASK)[0]
+        known[name] = network_of("marginal").targets(given, TASK)[1].tolist()
+        targets[name] = network_of("pseudolabels").targets(given, TASK)[0]
         filled_in[name] = int((targets[name] == 2).sum())
-        assert strategy("multiclass").learns_from(scan.annotated, TASK) == (name == EMPTY)
+        assert network_of("multiclass").learns_from(scan.annotated, TASK) == (name == EMPTY)
     assert known == {EMPTY: [[True, True]], MISSING: [[True, False]]}
     assert filled_in == {EMPTY: 0, MISSING: 1}
     assert torch.equal(targets[EMPTY] == 1, targets[MISSING] == 1)
@@ -127,7 +131,7 @@ def test_they_lead_to_other_sampling(twins: Run, prepared: dict[str, PreparedSca
     settings = read_config(twins.results.config).training
 
     def centres(scan: PreparedScan) -> dict[str, int]:
-        return {label: len(voxels) for label, voxels in Patches([scan], LABELS, settings, 0).centres[0][2].items()}
+        return {label: len(voxels) for label, voxels in Patches([scan], TASK, settings, 0).centres[0][2].items()}
 
     alone = {name: centres(replace(scan, teacher=None)) for name, scan in prepared.items()}
     assert alone[EMPTY] == {"WMH": alone[MISSING]["WMH"], "ISL": 0}
