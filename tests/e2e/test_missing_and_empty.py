@@ -31,6 +31,10 @@ EMPTY, MISSING = "twins_sub-empty", "twins_sub-missing"
 SHARD = "twins-train-0001"
 
 
+def network_of(name: str) -> Part:
+    return strategy(name).parts(LABELS, strategy(name).options())["all"]
+
+
 @pytest.fixture(scope="module")
 def twins(chain: Run, tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
     """The workflow over the twins beside fully annotated participants."""
@@ -61,11 +65,6 @@ def twins(chain: Run, tmp_path_factory: pytest.TempPathFactory, repository: Path
     (run.folder / "config.yaml").write_text(yaml.safe_dump(config))
     run.snakemake()
     return run
-
-
-def part(name: str) -> Part:
-    """The only network of a strategy, without options."""
-    return strategy(name).parts(LABELS, strategy(name).options())["all"]
 
 
 def row(run: Run, stage: str, scan: str) -> Row:
@@ -119,10 +118,10 @@ def test_they_lead_to_other_targets(prepared: dict[str, PreparedScan]) -> None:
         teacher = read_teacher(scan, (0, 0, 0), shape, 3)
         annotated = torch.tensor([[label in scan.annotated for label in LABELS]])
         given = Annotations(masks[1][None], masks[2][None], annotated, teacher[None])
-        known[name] = part("marginal").targets(given, TASK)[1].tolist()
-        targets[name] = part("pseudolabels").targets(given, TASK)[0]
+        known[name] = network_of("marginal").targets(given, TASK)[1].tolist()
+        targets[name] = network_of("pseudolabels").targets(given, TASK)[0]
         filled_in[name] = int((targets[name] == 2).sum())
-        assert part("multiclass").learns_from(scan.annotated, TASK) == (name == EMPTY)
+        assert network_of("multiclass").learns_from(scan.annotated, TASK) == (name == EMPTY)
     assert known == {EMPTY: [[True, True]], MISSING: [[True, False]]}
     assert filled_in == {EMPTY: 0, MISSING: 1}
     assert torch.equal(targets[EMPTY] == 1, targets[MISSING] == 1)

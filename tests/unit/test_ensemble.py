@@ -12,7 +12,8 @@ import torch
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.errors import ConfigError
 from flairflow.inference.ensemble import Ensemble
-from flairflow.training.model_folder import Model, Plan, Record, save_model
+from flairflow.training.activation import channels
+from flairflow.training.model_folder import Model, Plan, Record, load_model, save_model
 from flairflow.training.network import build_network, network_weights
 
 
@@ -45,7 +46,20 @@ def make_folder(folder: Path, seed: int, **changed: Any) -> Path:
         precision="32",
         versions={},
     )
-    save_model(folder, Model(network_weights(build_network(network, 2, 3)), Plan(**(values | changed)), record))
+    plan = Plan(**(values | changed))
+    outputs = channels(plan.activation, len(plan.classes))
+    save_model(folder, Model(network_weights(build_network(network, 2, outputs)), plan, record))
+    return folder
+
+
+def make_binary(folder: Path, label: str, odds: float, seed: int = 0, temperature: float = 1.0) -> Path:
+    """A model of one label that gives it the same log odds everywhere."""
+    make_folder(folder, seed, part=label, classes=(label,), activation="sigmoid", temperature=temperature)
+    model = load_model(folder)
+    for name, tensor in model.weights.items():
+        if name.startswith("output_block."):
+            tensor.fill_(odds if name.endswith("bias") else 0.0)
+    save_model(folder, model)
     return folder
 
 
@@ -100,3 +114,40 @@ def test_no_models_and_wrong_images_are_errors(tmp_path: Path) -> None:
         Ensemble([])
     with pytest.raises(ValueError, match="expected 2 images"):
         Ensemble([make_folder(tmp_path / "model", 0)]).predict(np.zeros((1, 16, 16, 16), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "decided"),
+    [(0.9, 0.6, 1), (0.6, 0.9, 2), (0.45, 0.2, 0), (0.2, 0.45, 0), (0.51, 0.1, 1)],
+)
+def test_binary_models_are_joined(tmp_path: Path, first: float, second: float, decided: int) -> None:
+    odds = [float(np.log(p / (1 - p))) for p in (first, second)]
+    folders = [make_binary(tmp_path / label, label, o) for label, o in zip("AB", odds, strict=True)]
+    for given in (folders, folders[::-1]):
+        found = Ensemble(given, precision="32").predict(np.zeros((2, 16, 16, 16), np.float32))
+        assert found.shape == (3, 16, 16, 16) and (found.argmax(0) == decided).all()
+        np.testing.assert_allclose(found[:, 0, 0, 0], [1 - max(first, second), first, second], atol=1e-6)
+
+
+def test_each_label_is_the_mean_of_the_models_that_know_it(tmp_path: Path) -> None:
+    # Log odds of 0 and ln 9 are 0.5 and 0.9; with a temperature of 2 the latter is ln 3, 0.75.
+    ninth = float(np.log(9))
+    folders = [make_binary(tmp_path / f"A{seed}", "A", ninth * seed, seed) for seed in (0, 1)]
+    folders.append(make_binary(tmp_path / "B0", "B", ninth, temperature=2.0))
+    found = Ensemble(folders, precision="32").predict(np.zeros((2, 16, 16, 16), np.float32))
+    np.testing.assert_allclose(found[:, 3, 4, 5], [0.25, 0.7, 0.75], atol=1e-6)
+
+
+def test_models_of_sigmoids_and_of_softmax_are_averaged(tmp_path: Path) -> None:
+    folders = [make_folder(tmp_path / "soft", 0), make_folder(tmp_path / "sig", 1, activation="sigmoid")]
+    images = np.random.default_rng(0).normal(size=(2, 16, 16, 16)).astype(np.float32)
+    single = [Ensemble([folder], precision="32").predict(images) for folder in folders]
+    np.testing.assert_allclose(Ensemble(folders, precision="32").predict(images), sum(single) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("kinds", [["A"], ["AB", "A"], ["A", "B", "AB"], ["C", "A", "B"]])
+def test_every_label_is_known_to_models_of_one_kind(tmp_path: Path, kinds: list[str]) -> None:
+    folders = [make_folder(tmp_path / f"of{kind}", 0, classes=tuple(kind), activation="sigmoid") for kind in kinds]
+    with pytest.raises(ConfigError, match=r"models of .* do not make an ensemble for A, B") as error:
+        Ensemble(folders)
+    assert all(str(folder) in str(error.value) for folder in folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
-from flairflow.evaluation.comparison import compare, draw_comparison
+from flairflow.evaluation.comparison import compare, draw_comparison, ensemble_updates
 from flairflow.evaluation.metrics import score
 from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
 from flairflow.evaluation.threshold import CANDIDATES, best_thresholds
@@ -184,8 +185,25 @@ def test_the_comparison_keeps_lesion_free_scans_out_of_the_dice() -> None:
     assert found["lesion_f1_mean"] == pytest.approx(0.4) and found["lesion_f1_sd"] == pytest.approx(0.2 * 2**0.5)
     assert found["volume_error_ml_mean"] == pytest.approx(1.0)
     assert found["false_lesions_mean"] == pytest.approx(1.0) and found["false_ml_mean"] == pytest.approx(0.2)
+    assert (found["updates"], found["updates_before"]) == (400, 800)
+    rule = table[(table["label"] == "A") & (table["ensemble"] == "one_threshold")].iloc[0]
+    assert pd.isna(rule["updates"]) and pd.isna(rule["updates_before"])
     other = table[table["label"] == "B"].iloc[0]
     assert other["lesion_scans"] == other["lesion_free_scans"] == 0 and np.isnan(other["dice_mean"])
+
+
+def test_updates_are_counted_per_seed(tmp_path: Path) -> None:
+    def folder(part: str, seed: int, **record: int) -> Path:
+        path = tmp_path / part / f"seed-{seed}"
+        path.mkdir(parents=True)
+        (path / "record.json").write_text(json.dumps({"seed": seed, **record}))
+        return path
+
+    # Two networks a seed, of which one went on from another; a record of before there was `updates_before`.
+    folders = [folder("one", seed, updates=400, updates_before=100) for seed in (0, 5)]
+    folders += [folder("two", seed, updates=200) for seed in (0, 5)]
+    assert ensemble_updates(folders) == (600, 100)
+    assert ensemble_updates(folders[:1]) == (400, 100)
 
 
 def test_the_comparison_is_drawn_with_and_without_scores(tmp_path: Path) -> None:

@@ -134,6 +134,38 @@ def test_a_teachers_lesions_are_centres_where_the_mask_is_missing(scans: list[Pr
     assert {len(voxels) for voxels in known.centres[0][2].values()} == {1}
 
 
+def test_a_teachers_lesions_are_no_centres_where_they_are_not_to_be(scans: list[PreparedScan]) -> None:
+    taught = with_teacher(scans[1], {(20, 20, 20): 2})
+    patches = Patches([taught], TASK, training_settings(), seed=0, centred_on_filled=False)
+    _, _, by_label = patches.centres[0]
+    assert {label: len(voxels) for label, voxels in by_label.items()} == {"A": 1}
+    drawn = [patches._draw_centre(0, np.random.default_rng(i))[0] for i in range(1500)]
+    assert sum(c == (30, 30, 5) for c in drawn) / 1500 == pytest.approx(0.7, abs=0.05)
+    assert sum(c == (20, 20, 20) for c in drawn) < 15
+    # What it says comes with the patch all the same.
+    assert patches.window(0, 1)[0]["teacher"].shape[0] == 3
+
+
+def test_a_binary_network_is_centred_on_its_own_label(tmp_path: Path) -> None:
+    bits = np.zeros((20, 20, 20), np.uint8)
+    bits[4, 4, 4], bits[12:] = 1, 2
+    scan = make_scan(tmp_path / "scan", bits, LABELS, (20, 20, 20))
+    only = Patches([scan], Task(LABELS, ("B", "A"), {"A": ("A",)}), training_settings(), seed=0)
+    drawn = [only._draw_centre(0, np.random.default_rng(i))[0] for i in range(1500)]
+    assert sum(c == (4, 4, 4) for c in drawn) / 1500 == pytest.approx(0.7, abs=0.05)
+    # Of 19 slices of brain 8 are the other label, which is background here.
+    assert sum(c[0] >= 12 for c in drawn) / 1500 == pytest.approx(0.3 * 8 / 19, abs=0.04)
+    both = Patches([scan], TASK, training_settings(), seed=0)
+    drawn = [both._draw_centre(0, np.random.default_rng(i))[0] for i in range(1500)]
+    assert sum(c[0] >= 12 for c in drawn) / 1500 == pytest.approx(0.35, abs=0.05)
+
+
+def test_a_class_of_two_labels_is_centred_on_each_that_is_known(scans: list[PreparedScan]) -> None:
+    union = Task(LABELS, ("B", "A"), {"lesion": LABELS})
+    for scan, expected in ((scans[0], {"A", "B"}), (scans[1], {"A"}), (scans[3], set())):
+        assert set(Patches([scan], union, training_settings(), seed=0).centres[0][2]) == expected
+
+
 def test_a_teachers_probabilities_come_with_the_patch(scans: list[PreparedScan]) -> None:
     taught = with_teacher(scans[1], {(20, 20, 20): 2})
     patches = Patches([taught, scans[0]], TASK, training_settings(), seed=0).window(0, 40)

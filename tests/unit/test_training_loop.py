@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import logging
 import os
 import re
@@ -22,13 +24,13 @@ from flairflow.config.models import AugmentationSettings, NetworkSettings, Prepr
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.training import loop, selection
+from flairflow.training import learner, loop, selection
 from flairflow.training.device import resolve_precision, share_threads
 from flairflow.training.learner import Learner
 from flairflow.training.loop import train
 from flairflow.training.losses import marginal_loss
 from flairflow.training.model_folder import Model
-from flairflow.training.network import build_network, network_weights
+from flairflow.training.network import HEADS, build_network, network_weights
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Part, Task, one_class_each, strategy
@@ -93,8 +95,9 @@ def run(scans: list[PreparedScan], work: Path, name: str = "marginal", **changed
         "work": work,
         "fingerprint": "one",
         "threads": 1,
+        "part": changed.get("part") or part_of(name),
     }
-    return train(entry=name, name="all", **({"part": part_of(name)} | arguments | changed))
+    return train(entry=name, name="all", **(arguments | changed))
 
 
 @pytest.fixture(scope="module")
@@ -110,38 +113,220 @@ def assert_same(first: Model, second: Model) -> None:
         assert torch.equal(tensor, second.weights[name]), name
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(
-    scans: list[PreparedScan], undisturbed: tuple[Model, Path], tmp_path: Path
-) -> None:
-    # Killed for good (SIGKILL) in the middle of the second interval, after the checkpoint of the first.
-    code = f"""
-import importlib.util, os, signal, sys
+# Where a run is killed for good (SIGKILL): at the n-th call of a function (with a path to this file). Two calls of
+# `training_step` are an update; validations are after 2, 4 and 6 updates.
+KILLED = {
+    "before the first checkpoint": ("Learner", "training_step", 3, ""),
+    "in the middle of an interval": ("Learner", "training_step", 7, ""),
+    "between the steps of an update": ("Learner", "training_step", 8, ""),
+    "during the first validation": ("learner", "selection_score", 1, ""),
+    "during a validation": ("learner", "selection_score", 2, ""),
+    "before the log is written": ("Learner", "_write_log", 2, ""),
+    "while the first checkpoint is written": ("Path", "replace", 1, "last.ckpt"),
+    "while a checkpoint is written": ("Path", "replace", 2, "last.ckpt"),
+    "while the last checkpoint is written": ("Path", "replace", 3, "last.ckpt"),
+    "after the last update": ("loop", "Record", 1, ""),
+}
+CASES = [
+    *(("plain", moment) for moment in KILLED),
+    ("second phase", "before the first checkpoint"),
+    ("second phase", "in the middle of an interval"),
+    ("taught", "in the middle of an interval"),
+]
+# One process that has imported everything forks off those that are killed.
+FORKING = """
+import importlib.util, json, os, signal, sys
 from pathlib import Path
-spec = importlib.util.spec_from_file_location("tests_of_training", {str(Path(__file__))!r})
+spec = importlib.util.spec_from_file_location("tests_of_training", sys.argv[1])
 tests = importlib.util.module_from_spec(spec); spec.loader.exec_module(tests)
-step = tests.Learner.training_step
-def killed(self, batch, number):
-    if self.global_step == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch, number)
-tests.Learner.training_step = killed
-tests.run(tests.make_scans(Path({str(tmp_path)!r}) / "scans"), Path({str(tmp_path)!r}) / "work")
+ended = {}
+for case, moment in tests.CASES:
+    if not (child := os.fork()):
+        tests.run_until_killed(case, moment, Path(sys.argv[2]))
+        os._exit(0)
+    ended[tests.folder_name(case, moment)] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(json.dumps(ended))
 """
-    ended = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, check=False)
-    assert ended.returncode == -signal.SIGKILL
-    assert (tmp_path / "work" / "last.ckpt").exists()
-    steps: list[int] = []
+
+
+def folder_name(case: str, moment: str) -> str:
+    return f"{case} {moment}".replace(" ", "-")
+
+
+def run_until_killed(case: str, moment: str, folder: Path) -> None:
+    place, name, nth, path = KILLED[moment]
+    owner: Any = {"Learner": Learner, "learner": learner, "loop": loop, "Path": Path}[place]
+    function, calls = getattr(owner, name), 0
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += not path or str(arguments[1]).endswith(path)
+        if calls == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **named)
+
+    setattr(owner, name, killed)
+    torch.set_num_threads(1)
+    run_case(case, folder / folder_name(case, moment))
+
+
+@pytest.fixture(scope="module")
+def killed_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one for each of the cases, as its run left it."""
+    folder = tmp_path_factory.mktemp("killed")
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", FORKING, str(Path(__file__)), str(folder)]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert ended == {folder_name(*case): -signal.SIGKILL for case in CASES}, done.stderr[-3000:]
+    return folder
+
+
+def run_case(case: str, folder: Path) -> tuple[Model, list[tuple[int, str]]]:
+    """Train in `folder`/work, and what each step learnt from: the updates done before it, and a hash of its batch."""
+    scans = make_scans(folder / "scans")
+    seen: list[tuple[int, str]] = []
+    step = Learner.training_step
+
+    def noted(self: Learner, batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
+        digest = hashlib.sha256(b"".join(batch[name].numpy().tobytes() for name in sorted(batch)))
+        seen.append((self.global_step, digest.hexdigest()))
+        return step(self, batch, number)
+
+    changed: dict[str, Any] = {"part": part_of("marginal")}
+    if case == "second phase":
+        start = build_network(SETTINGS.network, 1, 2)
+        with torch.no_grad():
+            for weights in start.parameters():
+                weights.copy_(torch.linspace(-0.1, 0.1, weights.numel()).reshape(weights.shape))
+        changed = {"part": part_of("phased"), "start": network_weights(start), "updates_before": 6}
+    elif case == "taught":
+        changed = {"part": part_of("noisy_student"), "training": [taught(scan) for scan in scans[:4]]}
     with pytest.MonkeyPatch.context() as patch:
-        step = Learner.training_step
+        patch.setattr(Learner, "training_step", noted)
+        return run(scans, folder / "work", "some", **changed), seen
 
-        def counted(self: Learner, batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
-            steps.append(self.global_step)
-            return step(self, batch, number)
 
-        patch.setattr(Learner, "training_step", counted)
-        resumed = run(scans, tmp_path / "work")
-    assert steps == [2, 2, 3, 3, 4, 4, 5, 5], "two steps (accumulate) of each update that was left, and no more"
-    assert_same(resumed, undisturbed[0])
+def taught(scan: PreparedScan) -> PreparedScan:
+    """The scan with a teacher that finds B in a corner."""
+    if scan.annotated == LABELS:
+        return scan
+    probabilities = np.zeros((24, 24, 24, 3), np.uint8)
+    probabilities[..., 0] = 230
+    probabilities[16:20, 2:6, 2:6] = 10, 20, 225
+    path = scan.brain.parent / "teacher.nii"
+    write_image(path, Image(probabilities, np.eye(4)), slope=1 / 255)
+    return replace(scan, teacher=path)
+
+
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Model, list[tuple[int, str]]]]:
+    """Each case, trained without being disturbed."""
+    return {case: run_case(case, tmp_path_factory.mktemp("whole")) for case in ("plain", "second phase", "taught")}
+
+
+@pytest.mark.parametrize(("case", "moment"), CASES)
+def test_a_killed_run_goes_on_to_the_same_weights(
+    case: str, moment: str, killed_runs: Path, whole_runs: dict[str, tuple[Model, list[tuple[int, str]]]]
+) -> None:
+    folder = killed_runs / folder_name(case, moment)
+    resumed, seen = run_case(case, folder)
+    whole, order = whole_runs[case]
+    assert [update for update, _ in order] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    if "first" in moment:
+        done = 0
+    elif "last" in moment:
+        done = 4 if "checkpoint" in moment else 6
+    else:
+        done = 2
+    assert seen == order[2 * done :], "what was left, of the same patches in the same order, and no more"
+    assert_same(resumed, whole)
+    left = {path.name for path in (folder / "work").iterdir()}
+    assert {"last.ckpt", "log.csv", "fingerprint.txt", "tensorboard"} <= left
+    with (folder / "work" / "log.csv").open() as file:
+        assert [int(row["update"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_two_steps_of_a_seed_learn_from_different_patches(
+    whole_runs: dict[str, tuple[Model, list[tuple[int, str]]]],
+) -> None:
+    hashes = [digest for _, digest in whole_runs["plain"][1]]
+    assert len(set(hashes)) == len(hashes) == 12
+
+
+def test_a_second_phase_has_the_body_of_the_first_and_heads_of_its_own(
+    scans: list[PreparedScan], tmp_path: Path
+) -> None:
+    short = SETTINGS.model_copy(update={"updates": 1, "validate_every": 1})
+    first = run(scans, tmp_path / "first", "phased", part=part_of("phased", "lesion"), settings=short)
+    assert first.plan.classes == ("lesion",) and first.record.annotated == {"A": 3, "B": 3}
+    body = {name for name in first.weights if not name.startswith(HEADS)}
+    assert body and len(body) < len(first.weights)
+
+    started: list[dict[str, torch.Tensor]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        build = Learner.configure_optimizers
+
+        def noted(self: Learner) -> dict[str, Any]:
+            started.append(network_weights(self.network))
+            made = build(self)
+            optimised = {id(weight) for group in made["optimizer"].param_groups for weight in group["params"]}
+            assert {id(weight) for weight in self.network.parameters()} == optimised
+            return made
+
+        patch.setattr(Learner, "configure_optimizers", noted)
+        second = run(scans, tmp_path / "second", "phased", settings=short, start=first.weights, updates_before=1)
+    (before,) = started
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fresh = network_weights(build_network(SETTINGS.network, 1, 3))
+    for name, tensor in before.items():
+        assert torch.equal(tensor, first.weights[name] if name in body else fresh[name]), name
+    changed = {name for name, tensor in second.weights.items() if not torch.equal(tensor, before[name])}
+    heads = {name for name in second.weights if name.startswith(HEADS)}
+    assert heads and heads <= changed, "the heads are trained: the optimiser was built after they were put there"
+    assert changed & body
+    assert second.record.training_scans == 2 and second.record.updates_before == 1
+
+
+def test_a_budget_is_a_factor_and_epochs_are_by_scans(scans: list[PreparedScan], tmp_path: Path) -> None:
+    short = SETTINGS.model_copy(update={"updates": 1, "validate_every": 1, "accumulate": 1})
+    assert run(scans, tmp_path / "twice", settings=short, budget=2).record.updates == 2
+    # Two passes of two patches over four scans, and over two; two patches an update.
+    epochs = short.model_copy(update={"epochs": 2})
+    assert run(scans, tmp_path / "four", settings=epochs).record.updates == 8
+    model = run(scans, tmp_path / "two", "phased", settings=epochs, start=None)
+    assert model.record.updates == 2, "half the epochs"
+
+
+def test_a_class_of_two_labels_is_scored_where_both_are_known(scans: list[PreparedScan]) -> None:
+    torch.manual_seed(0)
+    network = build_network(SETTINGS.network, 1, 2)
+    union = Task(LABELS, ("B", "A"), {"lesion": LABELS})
+    both, only = ([scan for scan in scans if scan.annotated == labels][:1] for labels in (LABELS, ("A",)))
+
+    def validate(chosen: list[PreparedScan]) -> dict[str, float]:
+        return selection.validate(network, "softmax", union, chosen, SETTINGS, "32", 0.001)
+
+    assert 0 <= validate(both)["lesion"] <= 1 and np.isnan(validate(only)["lesion"])
+    assert validate(both + only) == validate(both)
+    # A network that says lesion everywhere has the Dice of all of it, of both labels together.
+    with torch.no_grad():
+        for name, weights in network.named_parameters():
+            if name.startswith("output_block."):
+                weights.copy_(torch.tensor([-1.0, 1.0]) if name.endswith("bias") else weights * 0)
+    lesion = 5**3 + 5 * 5 * 6
+    assert validate(both)["lesion"] == pytest.approx(2 * lesion / (24**3 + lesion))
+
+
+def test_two_networks_of_one_label_each_learn_from_its_scans(scans: list[PreparedScan], tmp_path: Path) -> None:
+    short = SETTINGS.model_copy(update={"updates": 1, "validate_every": 1})
+    model = run(scans, tmp_path / "A", "multimodel", part=part_of("multimodel", "A"), settings=short)
+    assert model.plan.classes == ("A",) and model.plan.activation == "sigmoid"
+    # Of four training scans one has B alone.
+    assert model.record.training_scans == 3 and model.record.annotated == {"A": 3, "B": 2}
+    assert model.record.validation_scans == 1
 
 
 def test_a_finished_run_is_not_trained_again(

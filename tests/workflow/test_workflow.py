@@ -10,8 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+
+from chain import Run
+from flairflow.images.grid import Image
+from flairflow.images.nifti import write_image
 
 RULES = {
     "all",
@@ -224,3 +229,127 @@ def test_help_is_quick_and_light() -> None:
     assert time.perf_counter() - started < 5  # a hang, not a benchmark
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not imported & {"numpy", "pandas", "pydantic", "torch"}
+
+
+# Every strategy, and entries that share their networks.
+STRATEGIES: dict[str, Any] = {
+    "multiclass": None,
+    "multimodel": None,
+    "multimodel_temperature": {"calibrates": "multimodel"},
+    "phased": None,
+    "phased_paper": {"strategy": "phased", "paper": True},
+    "class_conditional": None,
+    "class_adaptive": None,
+    "marginal": None,
+    "marginal_long": {"strategy": "marginal", "budget": 2},
+    "pseudolabels": None,
+    "uncentred": {"strategy": "pseudolabels", "centred_on_filled": False},
+    "masked_sigmoid": None,
+    "marginal_exclusion": None,
+    "noisy_student": {"folds": 2},
+}
+Jobs = dict[tuple[str, ...], set[str]]
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
+    """A cohort after its index: half of the scans lack the mask of B."""
+    run = Run(tmp_path_factory.mktemp("indexed"), repository)
+    splits = []
+    for number in range(8):
+        folder = run.folder / f"data/sub-{number}/anat"
+        image = np.random.default_rng(number).uniform(1, 100, (8, 9, 10)).astype(np.float32)
+        write_image(folder / f"sub-{number}_FLAIR.nii.gz", Image(image, np.eye(4)))
+        for label in "AB"[: 1 + number % 2]:
+            write_image(folder / f"sub-{number}_label-{label}_mask.nii.gz", Image(image > 50, np.eye(4)))
+        splits.append(f"{number}\t{('train', 'validation', 'test')[number // 2 % 3]}")
+    (run.folder / "splits.tsv").write_text("participant\tsplit\n" + "\n".join(splits) + "\n")
+    labels = {label: {"entities": {"label": label}} for label in "AB"}
+    dataset = {"root": "data", "labels": labels, "split_list": "splits.tsv"}
+    values = {"labels": ["A", "B"], "datasets": {"ds": dataset}, "strategies": STRATEGIES, "seeds": [0, 1]}
+    (run.folder / "config.yaml").write_text(yaml.safe_dump(values))
+    run.snakemake("--until", "index")
+    return run
+
+
+def planned_jobs(run: Run) -> Jobs:
+    """What a run would do: the jobs' rules and wildcards, with their inputs."""
+    jobs: Jobs = {}
+    for text in re.split(r"\n\n|\n(?=\[)", run.snakemake("-n")):
+        if found := re.search(r"^(?:local)?(?:rule|checkpoint) (\w+):", text, re.MULTILINE):
+            wildcards = re.search(r"^    wildcards: (.*)$", text, re.MULTILINE)
+            inputs = re.search(r"^    input: (.*)$", text, re.MULTILINE)
+            key = (found[1], *(pair.split("=")[1] for pair in (wildcards[1].split(", ") if wildcards else [])))
+            assert key not in jobs, key
+            jobs[key] = set(inputs[1].split(", ")) if inputs else set()
+    return jobs
+
+
+def test_shared_networks_are_trained_once_and_in_order(indexed: Run) -> None:
+    jobs = planned_jobs(indexed)
+    trained = {job[1:] for job in jobs if job[0] == "train_model"}
+    one_network = {"multiclass", "class_conditional", "class_adaptive", "marginal", "marginal_long", "pseudolabels"}
+    one_network |= {"uncentred", "masked_sigmoid", "marginal_exclusion"}
+    parts = {(name, "all") for name in one_network}
+    parts |= {(name, part) for name in ("multimodel", "multimodel_temperature") for part in "AB"}
+    parts |= {(name, part) for name in ("phased", "phased_paper") for part in ("lesion", "all")}
+    parts |= {("noisy_student", part) for part in ("round1-fold1", "round1-fold2", "all")}
+    assert trained == {(*part, seed) for part in parts for seed in "01"}
+
+    shard = "ds-train-0001"
+    assert {job for job in jobs if job[0] == "pseudolabel"} == {
+        ("pseudolabel", "marginal", shard),
+        ("pseudolabel", "noisy_student.round1", shard),
+    }
+
+    def needs(name: str, part: str, seed: str = "0") -> set[str]:
+        """What a network needs besides the prepared scans."""
+        inputs = jobs["train_model", name, part, seed]
+        return {path for path in inputs if not path.startswith("results/ledgers/preprocess/")}
+
+    def weights(name: str, part: str, seeds: str = "0") -> set[str]:
+        return {
+            f"results/models/{name}/{part}/seed-{seed}/{file}"
+            for file in ("weights.safetensors", "plan.json", "record.json")
+            for seed in seeds
+        }
+
+    for name, part in parts - {("multimodel_temperature", "A"), ("multimodel_temperature", "B")}:
+        if name not in ("pseudolabels", "uncentred") and (name, part) not in [
+            ("phased", "all"),
+            ("phased_paper", "all"),
+            ("noisy_student", "all"),
+        ]:
+            assert needs(name, part) == set(), (name, part)
+    # The marginal ensemble teaches and is a contestant, and it is the same.
+    taught = {f"results/ledgers/pseudolabel/marginal/{shard}.tsv"}
+    assert needs("pseudolabels", "all") == needs("uncentred", "all", "1") == taught
+    assert jobs["pseudolabel", "marginal", shard] >= weights("marginal", "all", "01")
+    assert ("segment", "marginal", "ds-test-0001") in jobs
+    # A temperature is fitted to the network of its seed; a second phase goes on from the first of its own seed.
+    assert needs("multimodel_temperature", "B", "1") == weights("multimodel", "B", "1")
+    assert needs("phased", "all", "1") == weights("phased", "lesion", "1")
+    assert needs("phased_paper", "all", "0") == weights("phased_paper", "lesion", "0")
+    # The folds' teachers, of all seeds, come before what learns from them; they themselves segment nothing.
+    assert needs("noisy_student", "all") == {f"results/ledgers/pseudolabel/noisy_student.round1/{shard}.tsv"}
+    folds = weights("noisy_student", "round1-fold1", "01") | weights("noisy_student", "round1-fold2", "01")
+    assert jobs["pseudolabel", "noisy_student.round1", shard] >= folds
+    segmented = jobs["segment", "noisy_student", "ds-test-0001"]
+    assert segmented >= weights("noisy_student", "all", "01") and not segmented & folds
+    segmented = jobs["segment", "multimodel", "ds-test-0001"]
+    assert segmented >= weights("multimodel", "A", "01") | weights("multimodel", "B", "01")
+    assert {job[1] for job in jobs if job[0] == "segment"} == set(STRATEGIES)
+
+
+def test_what_teaches_is_trained_even_where_it_is_no_contestant(indexed: Run) -> None:
+    run = Run(indexed.folder, indexed.repository)
+    before = run.values
+    try:
+        run.change(strategies={"pseudolabels": {"teacher": "phased"}})
+        jobs = planned_jobs(run)
+    finally:
+        run.change(**before)
+    trained = {job[1:] for job in jobs if job[0] == "train_model"}
+    parts = [("phased", "lesion"), ("phased", "all"), ("pseudolabels", "all")]
+    assert trained == {(*part, seed) for part in parts for seed in "01"}
+    assert {job[1] for job in jobs if job[0] == "segment"} == {"pseudolabels"}

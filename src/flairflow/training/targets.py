@@ -45,7 +45,8 @@ def soft_targets(given: Annotations, task: Task, confidence: float) -> tuple[Ten
     shared = said / said.sum(dim=1, keepdim=True).clamp(min=1.0)
     unknown = (target == 0) & ~given.annotated.all(dim=1)[:, None, None, None]
     soft = torch.where(unknown[:, None], shared, certain)
-    return soft, known, ignored | (soft.amax(dim=1) < confidence)
+    surest = soft.amax(dim=1)
+    return soft, known, ignored | (surest < confidence) | (surest == 0)
 
 
 def class_numbers(bits: Tensor, annotated: Tensor, labels: Sequence[str], precedence: Sequence[str]) -> Tensor:
