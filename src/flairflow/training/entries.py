@@ -115,6 +115,11 @@ def _needed(config: Config, name: str, path: Sequence[str] = ()) -> Iterator[Ent
     before = [found.calibrates, *(part.teacher for part in found.parts.values())]
     # Its own earlier steps, with a dot, come first anyway.
     for other in dict.fromkeys(other.partition(".")[0] for other in before if other):
+        if other and other not in (*config.strategies, *names()):
+            raise ConfigError(
+                f"config: strategies.{name}: needs {other!r}, which is neither an entry nor a strategy; entries are "
+                f"{', '.join(config.strategies)}, strategies {', '.join(names())}"
+            )
         if other:
             yield from _needed(config, other, (*path, name))
     yield found

@@ -153,6 +153,9 @@ def train(
 
 
 def _start_anew_unless_same(work: Path, fingerprint: str) -> None:
+    # Of runs that were killed while they wrote.
+    for partial in work.glob(f".*.{CHECKPOINT}"):
+        partial.unlink()
     mark = work / "fingerprint.txt"
     if not mark.exists() or mark.read_text(encoding="utf-8") != fingerprint:
         (work / CHECKPOINT).unlink(missing_ok=True)
