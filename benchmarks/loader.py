@@ -5,7 +5,7 @@
 1. Patches/s of flairflow's `Patches`, of MONAI's `CacheDataset` and of TorchIO's `Queue`, for the same scans, patch
    sizes, shares of labels and workers, without augmentation and with flairflow's on each patch (TorchIO's queue hands
    patches out in the main process, so they are augmented there). Each has a process of its own, and they take turns.
-   `memory` is what that process alone holds more than before it made its dataset, `start` the time until its first batch.
+   `memory` is what that process alone holds more than before it made its dataset, `start` the time to its first batch.
 2. Updates/s of `flairflow.training.loop.train` and the share of the time it waits for patches: the preset `laptop`
    with all augmentation, the demonstration's and none, and with other numbers of torch threads and loader workers; with
    a GPU the preset `paper` at 160^3, bf16 against fp16, and the memory it takes.
@@ -94,11 +94,11 @@ def main() -> None:
     )
     print(f" torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[0]:.1f} before", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        small = make_scans(Path(name) / "small", 4 if arguments.quick else 40, 2.0)
-        large = make_scans(Path(name) / "large", 2 if arguments.quick else 12, 1.0)
+        small = make_scans(Path(name) / "small", 16 if arguments.quick else 40, 2.0)
+        large = make_scans(Path(name) / "large", 6 if arguments.quick else 12, 1.0)
         compare_loaders(small, preset_settings("laptop"), arguments.repeats)
         compare_loaders(large, preset_settings("paper"), arguments.repeats)
-        compare_trainings(small, laptop_runs(arguments.threads, 10 if arguments.quick else 60), arguments.repeats)
+        compare_trainings(small, laptop_runs(arguments.threads, 20 if arguments.quick else 60), arguments.repeats)
         if device.type == "cuda":
             compare_trainings(large, paper_runs(arguments.threads), arguments.repeats)
         else:
@@ -386,7 +386,8 @@ class Server:
         # Not forked: what this process holds, and its threads, are not to be there too.
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=work, args=(other, *arguments))
+        method = multiprocessing.get_start_method()
+        self.process = context.Process(target=serve, args=(method, work, other, *arguments))
         self.process.start()
         other.close()
 
@@ -400,6 +401,12 @@ class Server:
     def end(self) -> None:
         self.connection.send("end")
         self.process.join()
+
+
+def serve(method: str, work: Callable[..., None], *arguments: Any) -> None:
+    """Run `work` with the usual way to start workers, not that which this process was started in."""
+    multiprocessing.set_start_method(method, force=True)
+    work(*arguments)
 
 
 def shares(settings: TrainingSettings) -> dict[int, float]:
