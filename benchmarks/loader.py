@@ -305,18 +305,17 @@ def compare_trainings(scans: list[PreparedScan], runs: list[Run], repeats: int) 
     """Print updates/s and the share of waiting of each run."""
     print(f"\n{'training':30} {'torch':>5} {'workers':>7} {'precision':>9} {'updates/s':>23} {'waiting %':>17}", end="")
     print(f" {'GPU GB':>7}", flush=True)
-    servers = {run.threads: Server(serve_trainings, scans) for run in runs}
+    server = Server(serve_trainings, scans)
     found: dict[str, list[Trained]] = {run.name: [] for run in runs}
     for _ in range(repeats):
         for run in runs:
-            found[run.name].append(servers[run.threads].ask(run))
+            found[run.name].append(server.ask(run))
     for name, trained in found.items():
         one, memory = trained[0], max(run.gpu_bytes for run in trained)
         rates, waits = spread([run.rate for run in trained]), spread([100 * run.waiting for run in trained])
         print(f"{name:30} {one.torch:5} {one.workers:7} {one.precision:>9} {rates:>23} {waits:>17}", end="")
         print(f" {memory / 1e9:7.1f}" if memory else f" {'-':>7}", flush=True)
-    for server in servers.values():
-        server.end()
+    server.end()
 
 
 @dataclass(frozen=True)
