@@ -44,6 +44,7 @@ def test_a_network_that_starves_is_named() -> None:
     for _ in range(5):
         update(pace, clock, 0.81, 0.19)
     # 4 x 0.09 s + 5 x 0.81 s of 9 s
+    assert pace.waiting == pytest.approx(0.49) and pace.per_update == pytest.approx(1.0)
     assert pace.describe(2, 60, 0) == ", 2 samples/s (waits for patches 49% of the time), 1 min left"
 
 

@@ -263,6 +263,16 @@ def test_each_augmentation_changes_the_image_and_is_seeded(name: str) -> None:
     assert torch.equal(changed_masks, masks) == (name not in ("rotation", "scaling", "flip"))
 
 
+def test_intensities_are_seeded_as_monai_does() -> None:
+    spatial = dict.fromkeys(("rotation", "scaling", "flip", "motion", "ghosting"), 0.0)
+    intensity = Augmentation(AugmentationSettings(**(FULL.model_dump() | spatial)), 16)
+    image = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    masks = torch.ones(1, 16, 16, 16, dtype=torch.uint8)
+    for seed in (0, 5, 2**32 - 1):
+        changed, _ = intensity(image, masks, seed)
+        assert torch.equal(changed, torch.as_tensor(intensity.intensity.set_random_state(seed=seed)(image)))
+
+
 @pytest.mark.parametrize("name", ["motion", "ghosting"])
 def test_artefacts_leave_anatomy_in_its_place(name: str) -> None:
     # A dark brain with a bright spot near its edge, far from the middle that a moving head turns around.

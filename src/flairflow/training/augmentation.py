@@ -18,6 +18,7 @@ from monai.transforms import (
     RandScaleIntensityFixedMean,
     RandSimulateLowResolution,
 )
+from monai.utils import MAX_SEED
 from scipy.spatial.transform import Rotation
 from SimpleITK import ProcessObject
 from torch import Tensor
@@ -53,6 +54,8 @@ class Augmentation:
                 RandAdjustContrast(prob=settings.gamma, gamma=(0.7, 1.5)),
             ]
         )
+        # Gives each of them a generator of its own: before, they share one.
+        self.intensity.set_random_state(seed=0)
 
     def __call__(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Images, float32 (C, X, Y, Z), and masks, uint8 (M, X, Y, Z) with X = Y = Z, the brain first: moved together
@@ -67,8 +70,14 @@ class Augmentation:
         axes = [axis for axis in (1, 2, 3) if rng.random() < self.settings.flip]
         images, masks = images.flip(axes), masks.flip(axes)
         images = self._with_artefacts(images, masks[0] > 0, int(rng.integers(2**63)))
-        self.intensity.set_random_state(seed=seed)
+        self._seed_intensity(seed)
         return torch.as_tensor(self.intensity(images)), masks
+
+    def _seed_intensity(self, seed: int) -> None:
+        # As Compose.set_random_state does, but that makes new generators, which takes longer than reading a patch.
+        self.intensity.R.seed(seed)
+        for change in self.intensity.transforms:
+            change.R.seed(self.intensity.R.randint(MAX_SEED, dtype="uint32"))
 
     def _with_artefacts(self, images: Tensor, brain: Tensor, seed: int) -> Tensor:
         # Sequences are acquired one after the other: who moves in one may lie still in the next.
