@@ -290,7 +290,7 @@ def laptop_runs(threads: int, updates: int) -> list[Run]:
         Run("laptop, all augmentation", preset, threads),
     ]
     for torch_threads, workers in sorted({(threads, 0), (threads, 1), (max(threads - 1, 1), 1)}):
-        runs.append(Run(f"  torch {torch_threads}, workers {workers}", preset, threads, torch_threads, workers))
+        runs.append(Run(f"torch {torch_threads}, workers {workers}", preset, threads, torch_threads, workers))
     return runs
 
 
