@@ -178,6 +178,7 @@ def heading(config: dict[str, Any], options: argparse.Namespace, seconds: float)
         f" {BASELINE}, Holm-corrected over the strategies within a column (not so in the bound's row)",
         f"- gap closed: (strategy - {BASELINE}) / ({BOUND} - {BASELINE}) of the means; n/a where there is no such gap",
         "",
+        "",
     ]
     return "\n".join(lines)
 
