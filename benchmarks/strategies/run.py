@@ -36,6 +36,8 @@ BASELINE, BOUND = "multiclass", "all_masks"
 VALIDATION = 6
 # Measure -> whether more of it is better. The first two are of scans with a lesion, the others of scans without.
 MEASURES = {"dice": True, "lesion_f1": True, "false_scans": False, "false_lesions": False, "false_ml": False}
+INTERVALS = [f"{name}{end}" for name in ("mean", "difference", "gap_share") for end in ("", "_low", "_high")]
+COLUMNS = ["label", "measure", "ensemble", "participants", *INTERVALS[:6], "p", "p_holm", *INTERVALS[6:]]
 
 
 def main() -> None:
@@ -156,7 +158,7 @@ def summarise(scores: pd.DataFrame, labels: list[str], strategies: list[str]) ->
                 if is_gap and name in tested:
                     row |= with_interval("gap_share", gap_share, values[name], baseline, bound)
                 rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def with_interval(name: str, statistic: Callable[..., Array], *scores: Array) -> dict[str, float]:
