@@ -32,7 +32,7 @@ from flairflow.tables import read_table, to_tsv
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 BASELINE, BOUND = "multiclass", "all_masks"
-# Of every dataset that is trained on; the others of it are trained on.
+# How many participants of a dataset validate; the others of it train.
 VALIDATION = 6
 # Measure -> whether more of it is better. The first two are of scans with a lesion, the others of scans without.
 MEASURES = {"dice": True, "lesion_f1": True, "false_scans": False, "false_lesions": False, "false_ml": False}
