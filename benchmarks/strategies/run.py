@@ -2,9 +2,9 @@
 
     python benchmarks/strategies/run.py FOLDER [--simulation-seed N] [--cores N]
 
-Every simulated dataset has all masks. `partial` is the run that is told of some of them only (config.yaml); `all_masks`
-is `multiclass` told of all: the upper bound. Both have the same participants, splits and settings. A run that was
-stopped goes on when it is started again. Everything is written to FOLDER.
+Of everyone the true masks of all labels are there. `partial` is the run that is told of some of them (config.yaml);
+`all_masks` is `multiclass` told of all: the upper bound. Both have the same participants, splits and settings. A run
+that was stopped goes on when it is started again. Everything is written to FOLDER.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ from flairflow.evaluation.statistics import bootstrap_interval, gap_share, holm,
 from flairflow.files import write_text
 from flairflow.images.grid import Array
 from flairflow.paths import RULES, Results
+from flairflow.simulation.cohort import participant_name
 from flairflow.tables import read_table, to_tsv
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 BASELINE, BOUND = "multiclass", "all_masks"
-# Of every dataset that is trained on; the others of it are trained on.
+# How many participants of a dataset validate; the others of it train.
 VALIDATION = 6
 # Measure -> whether more of it is better. The first two are of scans with a lesion, the others of scans without.
 MEASURES = {"dice": True, "lesion_f1": True, "false_scans": False, "false_lesions": False, "false_ml": False}
+INTERVALS = [f"{name}{end}" for name in ("mean", "difference", "gap_share") for end in ("", "_low", "_high")]
+COLUMNS = ["label", "measure", "ensemble", "participants", *INTERVALS[:6], "p", "p_holm", *INTERVALS[6:]]
 
 
 def main() -> None:
@@ -49,8 +52,8 @@ def main() -> None:
         partial["simulation"]["seed"] = options.simulation_seed
     runs = {"partial": partial, BOUND: upper_bound(partial)}
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name, participants in split_lists(partial).items():
-        keep(options.folder / name, participants)
+    for name, text in participant_lists(partial).items():
+        keep(options.folder / name, text)
     for name, config in runs.items():
         keep(options.folder / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False))
         run(options.folder, name, options.cores)
@@ -73,15 +76,23 @@ def upper_bound(partial: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def split_lists(config: dict[str, Any]) -> dict[str, str]:
-    """File name -> split list of every dataset that has one: the first participants validate, the others train."""
+def participant_lists(config: dict[str, Any]) -> dict[str, str]:
+    """File name -> text of every dataset's manifest, with the true masks of all labels, and of its split list, where it
+    has one: the first participants validate, the others train."""
     lists = {}
     for name, dataset in config["datasets"].items():
+        simulated = config["simulation"]["datasets"][name]
+        manifest = ["\t".join(["participant", "FLAIR", *(f"mask_{label}" for label in config["labels"])])]
+        splits = ["participant\tsplit"]
+        for number in range(1, simulated["participants"] + 1):
+            person = participant_name(number)
+            image = f"{name}/{person}/anat/{person}_FLAIR.nii.gz"
+            masks = [f"truth/{name}/{person}/anat/{person}_label-{label}_mask.nii.gz" for label in config["labels"]]
+            manifest.append("\t".join([person, image, *masks]))
+            splits.append(f"{person}\t{'validation' if number <= VALIDATION else 'train'}")
+        lists[dataset["manifest"]] = "\n".join([*manifest, ""])
         if "split_list" in dataset:
-            count = config["simulation"]["datasets"][name]["participants"]
-            splits = ["validation"] * VALIDATION + ["train"] * (count - VALIDATION)
-            rows = [f"{number:03d}\t{split}" for number, split in enumerate(splits, start=1)]
-            lists[dataset["split_list"]] = "\n".join(["participant\tsplit", *rows, ""])
+            lists[dataset["split_list"]] = "\n".join([*splits, ""])
     return lists
 
 
@@ -147,7 +158,7 @@ def summarise(scores: pd.DataFrame, labels: list[str], strategies: list[str]) ->
                 if is_gap and name in tested:
                     row |= with_interval("gap_share", gap_share, values[name], baseline, bound)
                 rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def with_interval(name: str, statistic: Callable[..., Array], *scores: Array) -> dict[str, float]:
@@ -177,6 +188,7 @@ def heading(config: dict[str, Any], options: argparse.Namespace, seconds: float)
         f"- [95 % intervals] by bootstrap over the test participants; p: Wilcoxon's signed-rank test against"
         f" {BASELINE}, Holm-corrected over the strategies within a column (not so in the bound's row)",
         f"- gap closed: (strategy - {BASELINE}) / ({BOUND} - {BASELINE}) of the means; n/a where there is no such gap",
+        "",
         "",
     ]
     return "\n".join(lines)

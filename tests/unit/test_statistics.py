@@ -55,6 +55,10 @@ def test_the_share_of_the_gap() -> None:
     assert gap_share(baseline + 0.3, baseline, bound) == pytest.approx(0.75)
     low, high = bootstrap_interval(gap_share, baseline + 0.3, baseline, bound)
     assert (low, high) == pytest.approx((0.75, 0.75))
+    # Draws without the third participant have no gap.
+    baseline, bound = np.zeros(3), np.array([0.0, 0.0, 1.0])
+    assert bootstrap_interval(gap_share, bound / 2, baseline, bound) == pytest.approx((0.5, 0.5))
+    assert np.isnan(gap_share(bound, baseline, baseline))
 
 
 def test_the_signed_rank_test_enumerated() -> None:

@@ -17,7 +17,8 @@ def bootstrap_interval(statistic: Callable[..., Array], *scores: Array, seed: in
     """The 95 % percentile interval of a statistic of paired scores, participants drawn with replacement (Efron 1979).
 
     scores    : one array (N,) per method, the same participants in the same order.
-    statistic : of arrays (..., N), one per method, along their last axis; returns (...).
+    statistic : of arrays (..., N), one per method, along their last axis; returns (...). Draws for which it is NaN
+                are left out.
     Returns (NaN, NaN) for fewer than two participants. Raises ValueError for arrays that are not equally long.
     """
     if len({len(values) for values in scores}) != 1:
@@ -27,7 +28,7 @@ def bootstrap_interval(statistic: Callable[..., Array], *scores: Array, seed: in
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(scores[0]), size=(RESAMPLES, len(scores[0])))
     found = statistic(*(np.asarray(values, float)[drawn] for values in scores))
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -44,8 +45,11 @@ def mean_difference(scores: Array, baseline: Array) -> Array:
 
 def gap_share(scores: Array, baseline: Array, bound: Array) -> Array:
     """A statistic for `bootstrap_interval`: the share of the mean gap between a baseline and a bound that is closed, 0
-    for the baseline and 1 for the bound. Says nothing where the gap may be none."""
-    return mean_difference(scores, baseline) / mean_difference(bound, baseline)
+    for the baseline and 1 for the bound; NaN without a gap. Says nothing where the gap may be none."""
+    gap = np.asarray(mean_difference(bound, baseline))
+    share: Array = np.full(gap.shape, np.nan)
+    np.divide(mean_difference(scores, baseline), gap, out=share, where=gap != 0)
+    return share
 
 
 def signed_rank_p(differences: Array) -> float:
