@@ -60,10 +60,11 @@ from flairflow.training.device import choose_device, device_name, share_threads
 from flairflow.training.learner import Learner
 from flairflow.training.patches import Patches, shape_of
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import strategy
+from flairflow.training.strategies import Task, one_class_each, strategy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LABELS = ("first", "second")
+STRATEGY = "marginal"
 BRAIN_MM = (150, 190, 150)
 # Of each volume the TorchIO queue takes as many patches as the paper's did.
 PATCHES_PER_VOLUME = 2
@@ -160,7 +161,8 @@ def compare_loaders(scans: list[PreparedScan], settings: TrainingSettings, repea
 
 
 def flairflow_patches(scans: list[PreparedScan], settings: TrainingSettings) -> Source:
-    patches = Patches(scans, LABELS, settings, seed=0).window(0, 100 * len(scans))
+    task = Task(LABELS, LABELS[::-1], one_class_each(LABELS))
+    patches = Patches(scans, task, settings, seed=0).window(0, 100 * len(scans))
     return Source(patches, lambda workers: DataLoader(patches, settings.batch, num_workers=workers))
 
 
@@ -358,8 +360,9 @@ def train_shortly(run: Run, scans: list[PreparedScan], work: Path) -> Trained:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     loop.train(
-        strategy=strategy("marginal"),
-        part="all",
+        entry=STRATEGY,
+        name="all",
+        part=strategy(STRATEGY).parts(LABELS, None)["all"],
         labels=LABELS,
         precedence=LABELS[::-1],
         images=("FLAIR",),

@@ -130,7 +130,10 @@ def test_calibration_retrains_nothing() -> None:
             {"phased": {"strategy": "marginal"}},
             r"strategies\.phased: is the name of a strategy, so it cannot be marginal",
         ),
-        ({"pseudolabels": {"teacher": "magic"}}, r"config: strategies.pseudolabels: needs 'magic', which is neither an entry nor a strategy; entries are pseudolabels"),
+        (
+            {"pseudolabels": {"teacher": "magic"}},
+            "strategies.pseudolabels: needs 'magic', which is neither an entry nor",
+        ),
         (
             {"pseudolabels": {"teacher": "pseudolabels"}},
             "pseudolabels needs pseudolabels: nothing can be trained first",
