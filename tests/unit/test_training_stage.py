@@ -50,8 +50,12 @@ STRATEGIES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Prepared scans of six persons to train on, of whom one has two, and of two to validate on."""
-    folder = tmp_path_factory.mktemp("cohort")
+    return prepare(tmp_path_factory.mktemp("cohort"), every=2)
+
+
+def prepare(folder: Path, every: int) -> Config:
+    """Prepared scans of six persons to train on, of whom one has two, and of two to validate on; `every` so many of
+    them has a mask of B."""
     values = {
         "results": str(folder / "results"),
         "labels": list(LABELS),
@@ -74,7 +78,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Config:
     scans = []
     for number in range(9):
         person = "p0" if number == 6 else f"p{number}"
-        masks = {"A": Mask("mask", "m"), "B": Mask("mask", "m") if number % 2 == 0 else Mask("missing")}
+        masks = {"A": Mask("mask", "m"), "B": Mask("mask", "m") if number % every == 0 else Mask("missing")}
         split = "train" if number < 7 else "validation"
         if number == 7:
             masks["B"] = Mask("none")
@@ -203,6 +207,15 @@ def test_updates_before_are_counted_once(cohort: Config, trained: Results) -> No
     assert spent("twice", "all") == (2, 8)
     counted = {name: ensemble_updates(model_folders(cohort, name)) for name in cohort.ensembles}
     assert counted == {"phased": (2, 2), "multimodel": (4, 0), "cooled": (4, 0), "mine": (2, 4), "twice": (2, 8)}
+
+
+def test_without_a_missing_mask_no_teacher_is_needed(tmp_path: Path) -> None:
+    config = prepare(tmp_path, every=1)
+    results = Results(config.results)
+    for name in ("mine", "twice"):
+        train_model(name, "all", 0, config, results, threads=1)
+        record = load_model(results.model(name, "all", 0)).record
+        assert (record.training_scans, record.updates, record.updates_before) == (7, 2, 0)
 
 
 def test_a_temperature_is_all_that_calibration_changes(trained: Results) -> None:

@@ -76,16 +76,17 @@ def teachers(config: Config) -> tuple[str, ...]:
     return tuple(name for name in found if name)
 
 
-def parts_before(config: Config, name: str, part: str) -> set[tuple[str, str]]:
+def parts_before(config: Config, name: str, part: str, taught: bool = True) -> set[tuple[str, str]]:
     """The networks, by entry and part, that have to be trained before a part of an entry, each once. A temperature is
-    no training."""
+    no training. `taught`: whether any training scan lacks a mask; else teachers are not asked, so not trained."""
     owner = entry(config, name)
     if owner.calibrates:
-        return parts_before(config, owner.calibrates, part)
+        return parts_before(config, owner.calibrates, part, taught)
     found: set[tuple[str, str]] = set()
     if start := owner.parts[part].starts_from:
-        found |= {(name, start)} | parts_before(config, name, start)
-    if by := teacher(owner, owner.parts[part]):
+        found |= {(name, start)} | parts_before(config, name, start, taught)
+    by = teacher(owner, owner.parts[part])
+    if by and taught:
         teaching, parts = ensemble_parts(config, by)
         for other in parts:
             found |= {(teaching.calibrates or teaching.name, other)} | parts_before(config, teaching.name, other)

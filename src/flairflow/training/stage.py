@@ -10,7 +10,7 @@ from pathlib import Path
 from flairflow import stages
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
-from flairflow.cohort.sharding import stage_rows
+from flairflow.cohort.sharding import shard_names, stage_rows
 from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
@@ -89,7 +89,7 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         threads=threads,
         budget=owner.budget,
         start=start.weights if start else None,
-        updates_before=_updates_before(config, name, part, seed),
+        updates_before=_updates_before(config, results, name, part, seed),
     )
     save_model(results.model(name, part, seed), model)
 
@@ -102,12 +102,11 @@ def _left_out(scans: Sequence[Scan], part: Part, seed: int) -> set[str]:
     return {scan for scan, number in assign_folds(scans, folds, seed).items() if number == fold}
 
 
-def _updates_before(config: Config, name: str, part: str, seed: int) -> int:
+def _updates_before(config: Config, results: Results, name: str, part: str, seed: int) -> int:
     """Updates spent on other networks before this one, per seed: all seeds of a teacher teach every seed."""
-    results = Results(config.results)
-    return sum(
-        load_model(results.model(*before, seed)).record.updates for before in sorted(parts_before(config, name, part))
-    )
+    taught = bool(shard_names(results, ["train"], having="incomplete"))
+    before = parts_before(config, name, part, taught)
+    return sum(load_model(results.model(*other, seed)).record.updates for other in sorted(before))
 
 
 def prepared_scan(scan: Scan, row: Row, results: Results, predicted: Row | None = None) -> PreparedScan:
