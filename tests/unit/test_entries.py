@@ -153,7 +153,11 @@ def test_calibration_retrains_nothing() -> None:
         ({"pseudolabels": {"teacher": "marginal.round1"}}, "marginal has no step 'round1'"),
         ({"cooled": {"calibrates": "cooled"}}, "cooled trains no networks of its own"),
         ({"one_threshold": {"strategy": "marginal"}}, r"strategies\.one_threshold.*is an intensity rule"),
-        ({"cooled": {"calibrates": "magic"}}, "'magic' is none of"),
+        ({"pseudolabels": {"teacher": "marginal."}}, "marginal has no step ''"),
+        ({"pseudolabels": {"teacher": ""}}, r"config: strategies\.pseudolabels\.teacher: .*at least 1 character"),
+        ({"pseudolabels": {"teacher": "phased.first"}}, r"strategies\.pseudolabels: phased.first does not tell A, B"),
+        ({"cooled": {"calibrates": "magic"}}, r"strategies\.cooled: needs 'magic', which is neither an entry nor"),
+        (["marginal", {"phased": {"paper": True}}], "strategies: a list takes names alone"),
         (
             {"cooled": {"calibrates": "marginal", "budget": 2}},
             r"strategies\.cooled: calibrates the networks of marginal: no",
@@ -198,6 +202,9 @@ def test_what_no_dataset_can_feed_is_refused() -> None:
         else:
             with pytest.raises(ConfigError, match=says):
                 check_entries(configured(strategies, datasets=apart))
+        with pytest.raises(ConfigError, match="strategies.cooled: a temperature .* masks of A, B, and no dataset has all"):
+            check_entries(configured({"cooled": {"calibrates": "marginal"}}, datasets=apart))
+        check_entries(configured({"cooled": {"calibrates": "multimodel"}}, datasets=apart))
     # Masks that are only tested on feed nothing.
     tested = only_one | {"both": {"root": "x", "use": "test", "labels": {"A": {}, "B": {}}}}
     with pytest.raises(ConfigError, match="multiclass learns from masks"):

@@ -271,7 +271,9 @@ class Config(Settings):
     def _names_alone(cls, given: object) -> object:
         """A list of names says that they have no options, and so does a name with nothing behind it."""
         if isinstance(given, list | tuple):
-            if len({str(name) for name in given}) != len(given):
+            if not all(isinstance(name, str) for name in given):
+                raise ValueError("a list takes names alone; where one has options, make all of them keys")
+            if len(set(given)) != len(given):
                 raise ValueError(f"a value stands twice in {list(given)}")
             return {name: {} for name in given}
         if isinstance(given, dict):

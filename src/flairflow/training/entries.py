@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from flairflow.config.models import Config, StrategySettings
 from flairflow.errors import ConfigError
-from flairflow.training.strategies import Part, Strategy, Task, names, strategy
+from flairflow.training.strategies import Part, Strategy, Task, fully_annotated, names, strategy
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def entry(config: Config, name: str) -> Entry:
 def ensemble_parts(config: Config, ensemble: str) -> tuple[Entry, dict[str, Part]]:
     """The entry of an ensemble and its parts: `name`, what segments, or `name.step`, what teaches. Raises ConfigError
     where there is none."""
-    name, _, step = ensemble.partition(".")
+    name, dot, step = ensemble.partition(".")
     found = entry(config, name)
-    if not found.step(step):
+    if not found.step(step) or (dot and not step):
         raise ConfigError(f"config: strategies: {name} has no step {step!r}")
     return found, found.step(step)
 
@@ -105,7 +105,7 @@ def check_entries(config: Config) -> None:
             _check_fed(needed, config)
             for part in needed.parts.values():
                 if by := teacher(needed, part):
-                    ensemble_parts(config, by)
+                    _check_teaches(by, needed, config)
 
 
 def _needed(config: Config, name: str, path: Sequence[str] = ()) -> Iterator[Entry]:
@@ -116,14 +116,18 @@ def _needed(config: Config, name: str, path: Sequence[str] = ()) -> Iterator[Ent
     before = [found.calibrates, *(part.teacher for part in found.parts.values())]
     # Its own earlier steps, with a dot, come first anyway.
     for other in dict.fromkeys(other.partition(".")[0] for other in before if other):
-        if other and other not in (*config.strategies, *names()):
-            raise ConfigError(
-                f"config: strategies.{name}: needs {other!r}, which is neither an entry nor a strategy; entries are "
-                f"{', '.join(config.strategies)}, strategies {', '.join(names())}"
-            )
         if other:
+            _check_known(config, name, other)
             yield from _needed(config, other, (*path, name))
     yield found
+
+
+def _check_known(config: Config, name: str, other: str) -> None:
+    if other not in (*config.strategies, *names()):
+        raise ConfigError(
+            f"config: strategies.{name}: needs {other!r}, which is neither an entry nor a strategy; entries are "
+            f"{', '.join(config.strategies)}, strategies {', '.join(names())}"
+        )
 
 
 def _strategy(config: Config, name: str, given: StrategySettings) -> Strategy:
@@ -146,6 +150,7 @@ def _calibrated(config: Config, name: str, given: StrategySettings) -> Entry:
     assert given.calibrates is not None
     if config.strategies.get(given.calibrates, StrategySettings()).calibrates:
         raise ConfigError(f"config: strategies.{name}.calibrates: {given.calibrates} trains no networks of its own")
+    _check_known(config, name, given.calibrates)
     other = entry(config, given.calibrates)
     parts = {key: replace(part, starts_from=None, teacher=None, fold=None) for key, part in other.step("").items()}
     return Entry(name, other.strategy, parts, other.name, other.budget, {"calibrates": other.name})
@@ -156,11 +161,25 @@ def _check_fed(found: Entry, config: Config) -> None:
     sources = [tuple(dataset.labels) for dataset in config.datasets.values() if dataset.use == "all"]
     for part in found.parts.values():
         task = task_of(config, part)
+        if found.calibrates and not any(fully_annotated(labels, task) for labels in sources):
+            raise ConfigError(
+                f"config: strategies.{found.name}: a temperature is fitted on scans with masks of "
+                f"{', '.join(_labels(part))}, and no dataset has all of them; leave the entry out"
+            )
         if not any(part.learns_from(labels, task) for labels in sources):
             raise ConfigError(
                 f"config: strategies: {found.name} learns from masks that no dataset has (see docs/strategies.md); "
                 f"leave it out of 'strategies', or add a dataset with {', '.join(_labels(part))}"
             )
+
+
+def _check_teaches(by: str, taught: Entry, config: Config) -> None:
+    """As an ensemble checks when its models are there: is there one kind of network for each label?"""
+    kinds = {tuple(part.classes) for part in ensemble_parts(config, by)[1].values()}
+    if sorted(label for kind in kinds for label in kind) != sorted(config.labels):
+        raise ConfigError(
+            f"config: strategies.{taught.name}: {by} does not tell {', '.join(config.labels)} apart, so it cannot teach"
+        )
 
 
 def _labels(part: Part) -> list[str]:

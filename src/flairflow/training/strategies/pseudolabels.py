@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from flairflow.config.models import Settings
 from flairflow.training.strategies import (
@@ -24,7 +26,7 @@ class Options(Settings):
     """teacher: the entry whose ensemble predicts the missing masks of the training scans; centred_on_filled: whether
     patches are centred on what it found, too."""
 
-    teacher: str = DEFAULT_TEACHER
+    teacher: Annotated[str, Field(min_length=1)] = DEFAULT_TEACHER
     centred_on_filled: bool = True
 
 
