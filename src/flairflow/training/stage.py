@@ -58,7 +58,8 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         for scan in scans
     }
     work = results.training_work(name, part, seed)
-    _say_what_changed(work.parent / f"{work.name}.scans.json", inputs, f"{name} ({part}, seed {seed})")
+    learnt = _learnt_before(before, results) | inputs
+    _say_what_changed(work.parent / f"{work.name}.scans.json", learnt, f"{name} ({part}, seed {seed})")
     validation = [prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"]
     fingerprint = stages.fingerprint(
         stages.settings_hash(config, "train"), owner.settings, part, seed, inputs, model_hash(before) if before else ""
@@ -100,6 +101,12 @@ def _left_out(scans: Sequence[Scan], part: Part, seed: int) -> set[str]:
         return set()
     fold, folds = part.fold
     return {scan for scan, number in assign_folds(scans, folds, seed).items() if number == fold}
+
+
+def _learnt_before(before: Path | None, results: Results) -> dict[str, str]:
+    """The scans behind the weights that a model takes or goes on from, as recorded: it has learnt from them too."""
+    record = results.learnt_scans().get(before) if before else None
+    return dict(json.loads(record.read_text(encoding="utf-8"))) if record else {}
 
 
 def _updates_before(config: Config, results: Results, name: str, part: str, seed: int) -> int:
