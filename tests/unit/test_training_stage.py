@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,21 @@ def test_without_a_missing_mask_no_teacher_is_needed(tmp_path: Path) -> None:
         train_model(name, "all", 0, config, results, threads=1)
         record = load_model(results.model(name, "all", 0)).record
         assert (record.training_scans, record.updates, record.updates_before) == (7, 2, 0)
+
+
+def test_scans_that_say_nothing_of_a_networks_labels_do_not_train_it_again(tmp_path: Path) -> None:
+    config = prepare(tmp_path, every=2)
+    results = Results(config.results)
+    of_b = results.model("multimodel", "B", 0)
+    scans = read_scans(results.cohort, LABELS, ("FLAIR",))
+    unknown = [replace(scan, masks={**scan.masks, "B": Mask()}) if scan.scan == "ds_sub-7" else scan for scan in scans]
+    write_text(results.cohort, to_tsv(_frame(unknown)))
+    train_model("multimodel", "B", 0, config, results, threads=1)
+    before = load_model(of_b).record
+    assert set(json.loads(results.learnt_scans()[of_b].read_text())) == {f"ds_sub-{n}" for n in (0, 2, 4, 6, 8)}
+    write_text(results.cohort, to_tsv(_frame([scan for scan in unknown if scan.scan != "ds_sub-7"])))
+    train_model("multimodel", "B", 0, config, results, threads=1)
+    assert load_model(of_b).record.inputs == before.inputs and before.validation_scans == 1
 
 
 def test_a_temperature_is_all_that_calibration_changes(trained: Results) -> None:

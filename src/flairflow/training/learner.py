@@ -25,7 +25,7 @@ from flairflow.training.network import build_network, load_body, network_weights
 from flairflow.training.pace import Pace, is_round
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
-from flairflow.training.selection import selection_score, validate
+from flairflow.training.selection import selection_score, validate, validates
 from flairflow.training.strategies import Annotations, Part, Task
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.part, self.task, self.settings = part, task, settings
-        self.validation = [
-            scan for scan in validation if any(set(labels) <= set(scan.annotated) for labels in task.classes.values())
-        ]
+        self.validation = [scan for scan in validation if validates(scan.annotated, task)]
         self.work, self.precision_name, self.workers = work, precision, workers
         self.voxel_ml = spacing**3 / 1000.0
         self.patches = Patches(training, task, settings, seed, part.centred_on_filled)

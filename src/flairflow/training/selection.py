@@ -47,6 +47,11 @@ def validate(
     return {name: _mean([score[name] for score in scores if name in score]) for name in task.classes}
 
 
+def validates(annotated: Sequence[str], task: Task) -> bool:
+    """Whether a scan with these annotated labels has a score of any class in `validate`."""
+    return any(set(labels) <= set(annotated) for labels in task.classes.values())
+
+
 def selection_score(scores: Mapping[str, float]) -> float:
     """One number from the scores of the classes: the mean of those there are; NaN if there is none."""
     return _mean([score for score in scores.values() if not math.isnan(score)])

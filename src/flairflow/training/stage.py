@@ -22,6 +22,7 @@ from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
 from flairflow.training.model_folder import load_model, model_hash, save_model
 from flairflow.training.scans import PreparedScan
+from flairflow.training.selection import validates
 from flairflow.training.strategies import Part
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         for scan in every
         if scan.scan in rows
         and rows[scan.scan].status == "ok"
-        and (one.learns_from(scan.annotated, task) if scan.split == "train" else scan.annotated)
+        and (one.learns_from if scan.split == "train" else validates)(scan.annotated, task)
         # A scan that its teacher failed on would count what is missing as not there.
         and (scan.scan not in predicted or predicted[scan.scan].status == "ok")
         and scan.scan not in left_out
