@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from flairflow.config import load_config
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.errors import ConfigError
 from flairflow.inference.ensemble import Ensemble
 from flairflow.training.activation import channels
+from flairflow.training.folders import check_given_models
 from flairflow.training.model_folder import Model, Plan, Record, load_model, save_model
 from flairflow.training.network import build_network, network_weights
 
@@ -151,3 +153,7 @@ def test_every_label_is_known_to_models_of_one_kind(tmp_path: Path, kinds: list[
     with pytest.raises(ConfigError, match=r"models of .* do not make an ensemble for A, B") as error:
         Ensemble(folders)
     assert all(str(folder) in str(error.value) for folder in folders)
+    values = {"labels": ["A", "B"], "images": ["FLAIR", "T1w"], "preprocessing": {"spacing": 1.0}}
+    config = load_config(values | {"datasets": {"ds": {"root": "x"}}, "models": {"mine": list(map(str, folders))}})
+    with pytest.raises(ConfigError, match=r"config: models.mine: networks of .* make no ensemble for A, B"):
+        check_given_models(config)

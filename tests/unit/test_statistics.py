@@ -69,6 +69,9 @@ def test_the_signed_rank_test_enumerated() -> None:
     assert signed_rank_p(differences) == pytest.approx(2 * np.mean([total <= observed for total in sums]))
     assert signed_rank_p(np.append(differences, [0.0, 0.0])) == signed_rank_p(differences)
     assert signed_rank_p(np.zeros(5)) == 1
+    # All ties: McNemar's test, exact for few.
+    assert signed_rank_p(np.array([1.0] * 10 + [-1.0] * 3)) == pytest.approx(stats.binomtest(3, 13).pvalue)
+    assert signed_rank_p(np.array([1.0] * 15 + [-1.0] * 5)) == pytest.approx(2 * stats.norm.sf(10 / 20**0.5))
 
 
 def test_holm_by_hand() -> None:

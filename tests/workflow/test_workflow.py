@@ -112,7 +112,7 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
 )
 def test_what_cannot_work_is_said_before_anything_runs(tmp_path: Path, repository: Path, text: str, says: str) -> None:
     (tmp_path / "model").mkdir()
-    plan = {"labels": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
+    plan = {"labels": ["A"], "classes": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
     (tmp_path / "model" / "plan.json").write_text(json.dumps(plan))
     path = tmp_path / "bad.yaml"
     path.write_text(text)
@@ -125,7 +125,7 @@ def test_given_models_are_inputs_wherever_they_lie(tmp_path: Path, config_file: 
     """Even where this workflow once trained them: nothing trains them again or removes them."""
     folder = tmp_path / "results/models/marginal/all/seed-0"
     folder.mkdir(parents=True)
-    plan = {"labels": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
+    plan = {"labels": ["A"], "classes": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
     for name in ("weights.safetensors", "plan.json", "record.json"):
         (folder / name).write_text(json.dumps(plan))
     config_file.write_text(f"{config_file.read_text()}models: {{mine: [results/models/marginal/all/seed-0]}}\n")

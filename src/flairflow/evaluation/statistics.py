@@ -56,7 +56,8 @@ def signed_rank_p(differences: Array) -> float:
     """Two-sided p value of Wilcoxon's signed-rank test (Wilcoxon 1945) that paired differences lie around 0.
 
     Differences of 0 are left out; where nothing is left the two are the same: 1. For differences of -1 and 1 alone it
-    is McNemar's test. Exact for up to 50 differences without ties, else by the normal approximation.
+    is McNemar's test. Exact for up to 50 differences without ties and for up to 13 with them, else by the normal
+    approximation, without correction for continuity.
     """
     differences = differences[differences != 0]
     return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0

@@ -15,6 +15,7 @@ from flairflow.images.grid import Array
 from flairflow.inference.sliding_window import predict_probabilities
 from flairflow.training.activation import with_background
 from flairflow.training.device import arrange, choose_device, resolve_precision
+from flairflow.training.entries import tell_apart
 from flairflow.training.model_folder import load_model, model_hash
 
 
@@ -76,8 +77,7 @@ class Ensemble:
 
 
 def _check_labels(kinds: set[tuple[str, ...]], labels: Sequence[str], folders: Sequence[Path]) -> None:
-    known = [label for classes in kinds for label in classes]
-    if sorted(known) != sorted(labels):
+    if not tell_apart(kinds, labels):
         together = " and ".join(", ".join(classes) for classes in sorted(kinds))
         raise ConfigError(
             f"{', '.join(map(str, folders))}: models of {together} do not make an ensemble for {', '.join(labels)}: "

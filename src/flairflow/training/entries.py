@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,6 +98,11 @@ def task_of(config: Config, part: Part) -> Task:
     return Task(config.labels, config.precedence, part.classes)
 
 
+def tell_apart(kinds: Collection[tuple[str, ...]], labels: Sequence[str]) -> bool:
+    """Whether networks of these kinds, each given by its classes, make an ensemble: each label is known to one kind."""
+    return sorted(name for kind in kinds for name in kind) == sorted(labels)
+
+
 def check_entries(config: Config) -> None:
     """Raises ConfigError where an entry means nothing, needs itself, or learns from masks that no dataset has."""
     for name in config.strategies:
@@ -174,9 +179,7 @@ def _check_fed(found: Entry, config: Config) -> None:
 
 
 def _check_teaches(by: str, taught: Entry, config: Config) -> None:
-    """As an ensemble checks when its models are there: is there one kind of network for each label?"""
-    kinds = {tuple(part.classes) for part in ensemble_parts(config, by)[1].values()}
-    if sorted(label for kind in kinds for label in kind) != sorted(config.labels):
+    if not tell_apart({tuple(part.classes) for part in ensemble_parts(config, by)[1].values()}, config.labels):
         raise ConfigError(
             f"config: strategies.{taught.name}: {by} does not tell {', '.join(config.labels)} apart, so it cannot teach"
         )

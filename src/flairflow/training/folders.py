@@ -8,7 +8,7 @@ from pathlib import Path
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.paths import Results
-from flairflow.training.entries import ensemble_parts, entry
+from flairflow.training.entries import ensemble_parts, entry, tell_apart
 
 
 def model_folders(config: Config, ensemble: str) -> list[Path]:
@@ -39,15 +39,23 @@ def model_before(config: Config, name: str, part: str, seed: int | str) -> Path 
 
 
 def check_given_models(config: Config) -> None:
-    """Raises ConfigError when given models were made for other labels, images or voxels than the configuration says."""
+    """Raises ConfigError when given models were made for other labels, images or voxels than the configuration says,
+    or those of a name do not make an ensemble."""
     for name, folders in config.models.items():
+        kinds = set()
         for folder in folders:
             try:
                 plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
                 theirs = plan["labels"], plan["images"], plan["preprocessing"]["spacing"]
+                kinds.add(tuple(plan["classes"]))
             except (OSError, ValueError, KeyError) as error:
                 raise ConfigError(f"config: models.{name}: {folder} is no usable model folder ({error!r})") from None
             ours = list(config.labels), list(config.images), config.preprocessing.spacing
             for key, own, model in zip(("labels", "images", "preprocessing.spacing"), ours, theirs, strict=True):
                 if own != model:
                     raise ConfigError(f"config: {key} is {own}, but models.{name} ({folder}) was trained with {model}")
+        if not tell_apart(kinds, config.labels):
+            raise ConfigError(
+                f"config: models.{name}: networks of {' and '.join(', '.join(kind) for kind in sorted(kinds))} make no "
+                f"ensemble for {', '.join(config.labels)}: each label must be known to networks of one kind"
+            )
