@@ -202,7 +202,7 @@ def test_what_no_dataset_can_feed_is_refused() -> None:
         else:
             with pytest.raises(ConfigError, match=says):
                 check_entries(configured(strategies, datasets=apart))
-        with pytest.raises(ConfigError, match="strategies.cooled: a temperature .* masks of A, B, and no dataset has all"):
+        with pytest.raises(ConfigError, match=r"strategies.cooled: a temperature .* of A, B, and no dataset has all"):
             check_entries(configured({"cooled": {"calibrates": "marginal"}}, datasets=apart))
         check_entries(configured({"cooled": {"calibrates": "multimodel"}}, datasets=apart))
     # Masks that are only tested on feed nothing.

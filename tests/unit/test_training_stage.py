@@ -251,11 +251,16 @@ def test_who_goes_on_from_weights_has_learnt_from_the_scans_behind_them(trained:
     everyone = {f"ds_sub-{n}" for n in range(7)}
     assert learnt(trained, "phased", "lesion") == learnt(trained, "phased", "all") == everyone
     assert load_model(trained.model("phased", "all", 0)).record.training_scans == 4
-    assert learnt(trained, "multimodel", "B") == learnt(trained, "cooled", "B") == everyone - {
-        "ds_sub-1",
-        "ds_sub-3",
-        "ds_sub-5",
-    }
+    assert (
+        learnt(trained, "multimodel", "B")
+        == learnt(trained, "cooled", "B")
+        == everyone
+        - {
+            "ds_sub-1",
+            "ds_sub-3",
+            "ds_sub-5",
+        }
+    )
 
 
 def test_a_second_phase_goes_on_from_the_first_of_its_seed(trained: Results) -> None:
