@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +59,15 @@ def make_folder(folder: Path, seed: int, **changed: Any) -> Path:
 def make_binary(folder: Path, label: str, odds: float, seed: int = 0, temperature: float = 1.0) -> Path:
     """A model of one label that gives it the same log odds everywhere."""
     make_folder(folder, seed, part=label, classes=(label,), activation="sigmoid", temperature=temperature)
+    return with_odds(folder, [odds])
+
+
+def with_odds(folder: Path, odds: Sequence[float]) -> Path:
+    """Make a model give each class the same log odds everywhere."""
     model = load_model(folder)
     for name, tensor in model.weights.items():
         if name.startswith("output_block."):
-            tensor.fill_(odds if name.endswith("bias") else 0.0)
+            tensor.copy_(torch.tensor(odds) if name.endswith("bias") else torch.zeros_like(tensor))
     save_model(folder, model)
     return folder
 
@@ -140,11 +147,25 @@ def test_each_label_is_the_mean_of_the_models_that_know_it(tmp_path: Path) -> No
     np.testing.assert_allclose(found[:, 3, 4, 5], [0.25, 0.7, 0.75], atol=1e-6)
 
 
+def test_seeds_of_a_sigmoid_decide_as_binary_models_do(tmp_path: Path) -> None:
+    # Each seed is sure of something; the mean of no label is above one half.
+    sure = 20.0
+    seeds = [(math.log(9), -sure), (-sure, math.log(9)), (math.log(4 / 6), -sure)]
+    folders = [
+        with_odds(make_folder(tmp_path / f"seed{seed}", seed, activation="sigmoid"), odds)
+        for seed, odds in enumerate(seeds)
+    ]
+    found = Ensemble(folders, precision="32").predict(np.zeros((2, 16, 16, 16), np.float32))
+    np.testing.assert_allclose(found[:, 3, 4, 5], [1 - 1.3 / 3, 1.3 / 3, 0.3], atol=1e-6)
+
+
 def test_models_of_sigmoids_and_of_softmax_are_averaged(tmp_path: Path) -> None:
     folders = [make_folder(tmp_path / "soft", 0), make_folder(tmp_path / "sig", 1, activation="sigmoid")]
     images = np.random.default_rng(0).normal(size=(2, 16, 16, 16)).astype(np.float32)
     single = [Ensemble([folder], precision="32").predict(images) for folder in folders]
-    np.testing.assert_allclose(Ensemble(folders, precision="32").predict(images), sum(single) / 2, atol=1e-6)
+    found = Ensemble(folders, precision="32").predict(images)
+    np.testing.assert_allclose(found[1:], (sum(single) / 2)[1:], atol=1e-6)
+    np.testing.assert_allclose(found[0], 1 - found[1:].max(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("kinds", [["A"], ["AB", "A"], ["A", "B", "AB"], ["C", "A", "B"]])

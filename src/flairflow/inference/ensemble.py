@@ -22,9 +22,8 @@ from flairflow.training.model_folder import load_model, model_hash
 class Ensemble:
     """Models that belong together, loaded once, for any number of scans.
 
-    Models of the same labels are averaged. Where there are models of some labels and models of others, each label has
-    the mean of those that know it, and background what the surest label leaves: then the largest label above one half
-    is decided for.
+    Models with a softmax over all labels are averaged. Else each label has the mean of the models that know it, and
+    background what the surest label leaves: then the largest label above one half is decided for.
 
     `labels`, `precedence`, `images`, `preprocessing` and `spacing` (mm) say what it predicts and from what; `hash` (16
     hexadecimal digits) stands for its weights and plans.
@@ -68,7 +67,7 @@ class Ensemble:
         means = {
             classes: total / sum(plan.classes == classes for _, plan in self.members) for classes, total in sums.items()
         }
-        if self.labels in means:
+        if self.labels in means and all(plan.activation == "softmax" for _, plan in self.members):
             whole: Array = means[self.labels].numpy()
             return whole
         by_label = {label: mean[1 + i] for classes, mean in means.items() for i, label in enumerate(classes)}
