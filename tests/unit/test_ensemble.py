@@ -164,7 +164,7 @@ def test_models_of_sigmoids_and_of_softmax_are_averaged(tmp_path: Path) -> None:
     images = np.random.default_rng(0).normal(size=(2, 16, 16, 16)).astype(np.float32)
     single = [Ensemble([folder], precision="32").predict(images) for folder in folders]
     found = Ensemble(folders, precision="32").predict(images)
-    np.testing.assert_allclose(found[1:], (sum(single) / 2)[1:], atol=1e-6)
+    np.testing.assert_allclose(found[1:], np.mean(single, axis=0)[1:], atol=1e-6)
     np.testing.assert_allclose(found[0], 1 - found[1:].max(0), atol=1e-6)
 
 
