@@ -80,7 +80,7 @@ class Run:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "Snakefile")]
         command += ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]
         command += ["--profile", str(self.repository / "profiles" / "local"), "--cores", "2", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2400)
         assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
         return done.stdout + done.stderr
 
@@ -93,7 +93,7 @@ class Run:
     def command(self, *arguments: str) -> str:
         """Run a subcommand of flairflow here; returns its log."""
         command = [sys.executable, "-m", "flairflow.cli", *arguments]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=1200)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=2400)
         assert done.returncode == 0, done.stderr[-6000:]
         return done.stderr
 
