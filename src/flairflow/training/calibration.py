@@ -15,10 +15,9 @@ from flairflow.inference.sliding_window import predict_logits
 from flairflow.training.activation import Activation
 from flairflow.training.device import arrange, choose_device, resolve_precision
 from flairflow.training.model_folder import Model
-from flairflow.training.patches import read, shape_of
+from flairflow.training.patches import read_known
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Annotations, Task, fully_annotated
-from flairflow.training.targets import class_targets
+from flairflow.training.strategies import Task, fully_annotated
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +72,9 @@ def _drawn_voxels(model: Model, task: Task, scans: Sequence[PreparedScan]) -> It
     device, plan = choose_device(), model.plan
     network, precision = arrange(model.network(), device), resolve_precision(model.record.precision, device)
     for number, scan in enumerate(scans):
-        image, (brain, bits, ignore) = read(scan, (0, 0, 0), shape_of(scan))
-        annotated = torch.tensor([[label in scan.annotated for label in task.labels]])
-        given = Annotations(bits[None], ignore[None], annotated, bits.new_zeros(1, 0, *bits.shape))
-        target, _, ignored = class_targets(given, task)
+        image, brain, target, _, ignored = read_known(scan, task)
         logits = predict_logits(network, image, plan.patch, plan.overlap, precision).cpu()
-        voxels = np.flatnonzero(((brain > 0) & ~ignored[0]).numpy())
+        voxels = np.flatnonzero((brain & ~ignored).numpy())
         if len(voxels):
             some = np.random.default_rng(number).permutation(voxels)[:VOXELS]
             yield logits.flatten(1)[:, some].T.float(), target.flatten()[some]

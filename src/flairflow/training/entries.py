@@ -169,12 +169,12 @@ def _check_fed(found: Entry, config: Config) -> None:
         if found.calibrates and not any(fully_annotated(labels, task) for labels in sources):
             raise ConfigError(
                 f"config: strategies.{found.name}: a temperature is fitted on scans with masks of "
-                f"{', '.join(_labels(part))}, and no dataset has all of them; leave the entry out"
+                f"{', '.join(task.class_labels)}, and no dataset has all of them; leave the entry out"
             )
         if not any(part.learns_from(labels, task) for labels in sources):
             raise ConfigError(
                 f"config: strategies: {found.name} learns from masks that no dataset has (see docs/strategies.md); "
-                f"leave it out of 'strategies', or add a dataset with {', '.join(_labels(part))}"
+                f"leave it out of 'strategies', or add a dataset with {', '.join(task.class_labels)}"
             )
 
 
@@ -183,10 +183,6 @@ def _check_teaches(by: str, taught: Entry, config: Config) -> None:
         raise ConfigError(
             f"config: strategies.{taught.name}: {by} does not tell {', '.join(config.labels)} apart, so it cannot teach"
         )
-
-
-def _labels(part: Part) -> list[str]:
-    return list(dict.fromkeys(label for labels in part.classes.values() for label in labels))
 
 
 def _what(fault: Any, found: Strategy) -> str:

@@ -72,7 +72,7 @@ def train(
             f"strategies: {entry} ({name}) can learn from none of the {len(training)} training scans: "
             f"none has the masks it needs ({', '.join(task.classes)})"
         )
-    for label in {label for those in task.classes.values() for label in those}:
+    for label in task.class_labels:
         if not any(label in scan.annotated for scan in learnt):
             raise ConfigError(
                 f"labels: {label} is annotated in no training scan, so nothing tells it from background; "

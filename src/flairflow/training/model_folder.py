@@ -93,9 +93,16 @@ def load_model(folder: Path) -> Model:
     """Read a model folder. Raises ConfigError naming it when a file is missing, damaged or of another version."""
     try:
         plan = Plan.model_validate_json((folder / PLAN).read_text(encoding="utf-8"))
-        record = Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
-        return Model(load_file(folder / WEIGHTS), plan, record)
+        return Model(load_file(folder / WEIGHTS), plan, load_record(folder))
     except (OSError, pydantic.ValidationError, SafetensorError) as error:
+        raise ConfigError(f"{folder}: no usable model folder ({error})") from error
+
+
+def load_record(folder: Path) -> Record:
+    """Read the record of a model folder, without its weights. Raises ConfigError as `load_model` does."""
+    try:
+        return Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, pydantic.ValidationError) as error:
         raise ConfigError(f"{folder}: no usable model folder ({error})") from error
 
 

@@ -20,8 +20,8 @@ from flairflow.images.masks import decode
 from flairflow.images.nifti import memory_map
 from flairflow.training.augmentation import Augmentation
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task
-from flairflow.training.targets import fill_missing
+from flairflow.training.strategies import Annotations, Task
+from flairflow.training.targets import class_targets, fill_missing
 
 # Of each scan and class this many voxels at most are kept as patch centres: 16 kB each.
 CENTRES = 4096
@@ -112,6 +112,16 @@ def read(scan: PreparedScan, corner: Sequence[int], size: Sequence[int]) -> tupl
     return torch.from_numpy(image), torch.from_numpy(masks)
 
 
+def read_known(scan: PreparedScan, task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """A whole scan and what is known of it: images, float32 (C, X, Y, Z); brain, bool (X, Y, Z); and as
+    `training.targets.class_targets` gives them, class numbers (X, Y, Z), known classes (K) and ignored voxels."""
+    image, (brain, bits, ignore) = read(scan, (0, 0, 0), shape_of(scan))
+    annotated = torch.tensor([[label in scan.annotated for label in task.labels]])
+    given = Annotations(bits[None], ignore[None], annotated, bits.new_zeros(1, 0, *bits.shape))
+    target, known, ignored = class_targets(given, task)
+    return image, brain > 0, target[0], known[0], ignored[0]
+
+
 def read_teacher(scan: PreparedScan, corner: Sequence[int], size: Sequence[int], channels: int) -> Tensor:
     """A teacher's probabilities in the same box, uint8 (`channels`, X, Y, Z); zero where the scan has none."""
     box = np.zeros((channels, *size), np.uint8)
@@ -169,7 +179,7 @@ def _centres(
     judged = (brain > 0) & (ignore == 0)
     background = judged.copy()
     by_label = {}
-    for label in dict.fromkeys(label for those in task.classes.values() for label in those):
+    for label in task.class_labels:
         if label in known:
             mask = decode(bits, label, labels)
             background &= ~mask

@@ -6,17 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from flairflow.config.models import TrainingSettings
 from flairflow.images.grid import Array
 from flairflow.inference.sliding_window import predict_probabilities
 from flairflow.training.activation import Activation
-from flairflow.training.patches import read, shape_of
+from flairflow.training.patches import read_known
 from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Annotations, Task
-from flairflow.training.targets import class_targets
+from flairflow.training.strategies import Task
 
 # With this much false lesion in a scan that has none, its score is one half.
 TOLERATED_ML = 1.0
@@ -37,12 +35,9 @@ def validate(
     """
     scores = []
     for scan in scans:
-        image, (brain, bits, ignore) = read(scan, (0, 0, 0), shape_of(scan))
+        image, brain, reference, known, ignored = read_known(scan, task)
         probabilities = predict_probabilities(network, activation, image, settings.patch, settings.overlap, precision)
-        predicted = probabilities.argmax(dim=0).cpu() * (brain > 0)
-        annotated = torch.tensor([[label in scan.annotated for label in task.labels]])
-        given = Annotations(bits[None], ignore[None], annotated, bits.new_zeros(1, 0, *bits.shape))
-        reference, known, ignored = (values[0] for values in class_targets(given, task))
+        predicted = probabilities.argmax(dim=0).cpu() * brain
         scores.append(_scan_scores(predicted, reference, ignored, known, task, voxel_ml))
     return {name: _mean([score[name] for score in scores if name in score]) for name in task.classes}
 

@@ -20,7 +20,7 @@ from flairflow.training.entries import entry, parts_before, task_of, teacher
 from flairflow.training.folders import model_before
 from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
-from flairflow.training.model_folder import load_model, model_hash, save_model
+from flairflow.training.model_folder import load_model, load_record, model_hash, save_model
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import validates
 from flairflow.training.strategies import Part
@@ -114,7 +114,7 @@ def _updates_before(config: Config, results: Results, name: str, part: str, seed
     """Updates spent on other networks before this one, per seed: all seeds of a teacher teach every seed."""
     taught = bool(shard_names(results, ["train"], having="incomplete"))
     before = parts_before(config, name, part, taught)
-    return sum(load_model(results.model(*other, seed)).record.updates for other in sorted(before))
+    return sum(load_record(results.model(*other, seed)).updates for other in sorted(before))
 
 
 def prepared_scan(scan: Scan, row: Row, results: Results, predicted: Row | None = None) -> PreparedScan:

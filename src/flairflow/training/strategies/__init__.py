@@ -49,6 +49,11 @@ class Task:
     precedence: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]]
 
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """The labels that its classes stand for, each once."""
+        return tuple(dict.fromkeys(label for labels in self.classes.values() for label in labels))
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -119,12 +124,12 @@ def one_class_each(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def fully_annotated(annotated: Sequence[str], task: Task) -> bool:
     """Learns from scans in which all labels of all its classes are annotated."""
-    return {label for labels in task.classes.values() for label in labels} <= set(annotated)
+    return set(task.class_labels) <= set(annotated)
 
 
 def partly_annotated(annotated: Sequence[str], task: Task) -> bool:
     """Learns from scans in which a label of its classes is annotated."""
-    return any(label in annotated for labels in task.classes.values() for label in labels)
+    return bool(set(task.class_labels) & set(annotated))
 
 
 def known_targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,3 +137,24 @@ def known_targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tenso
     from flairflow.training.targets import class_targets
 
     return class_targets(given, task)
+
+
+def multiclass_loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
+    """The loss where every class is known."""
+    from flairflow.training import losses
+
+    return losses.multiclass_loss(logits, target, ignored)
+
+
+def marginal_loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
+    """The loss in which the probabilities of unknown classes count as background's."""
+    from flairflow.training import losses
+
+    return losses.marginal_loss(logits, target, known, ignored)
+
+
+def class_conditional_loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
+    """The loss of sigmoids, each by itself and only where its class is known."""
+    from flairflow.training import losses
+
+    return losses.class_conditional_loss(logits, target, known, ignored)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import Part, Strategy, known_targets, one_class_each, partly_annotated
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
-    from flairflow.training.losses import class_conditional_loss
-
-    return class_conditional_loss(logits, target, known, ignored)
+from flairflow.training.strategies import (
+    Part,
+    Strategy,
+    class_conditional_loss,
+    known_targets,
+    one_class_each,
+    partly_annotated,
+)
 
 
 def _parts(labels: Sequence[str], options: Settings) -> dict[str, Part]:
-    return {"all": Part(one_class_each(labels), partly_annotated, known_targets, _loss, activation="sigmoid")}
+    return {
+        "all": Part(
+            one_class_each(labels), partly_annotated, known_targets, class_conditional_loss, activation="sigmoid"
+        )
+    }
 
 
 STRATEGY = Strategy("class_conditional", _parts)

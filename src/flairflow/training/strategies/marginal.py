@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import Part, Strategy, known_targets, one_class_each, partly_annotated
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
-    from flairflow.training.losses import marginal_loss
-
-    return marginal_loss(logits, target, known, ignored)
+from flairflow.training.strategies import Part, Strategy, known_targets, marginal_loss, one_class_each, partly_annotated
 
 
 def _parts(labels: Sequence[str], options: Settings) -> dict[str, Part]:
-    return {"all": Part(one_class_each(labels), partly_annotated, known_targets, _loss)}
+    return {"all": Part(one_class_each(labels), partly_annotated, known_targets, marginal_loss)}
 
 
 STRATEGY = Strategy("marginal", _parts)

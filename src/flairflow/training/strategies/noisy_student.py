@@ -16,6 +16,7 @@ from flairflow.training.strategies import (
     Strategy,
     Task,
     known_targets,
+    marginal_loss,
     one_class_each,
     partly_annotated,
 )
@@ -42,12 +43,6 @@ def _soft_targets(given: Annotations, task: Task, confidence: float) -> tuple[Te
     return soft_targets(given, task, confidence)
 
 
-def _first_loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
-    from flairflow.training.losses import marginal_loss
-
-    return marginal_loss(logits, target, known, ignored)
-
-
 def _soft_loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
     from flairflow.training.losses import soft_multiclass_loss
 
@@ -63,7 +58,7 @@ def _parts(labels: Sequence[str], options: Options) -> dict[str, Part]:
         _soft_loss,
         centred_on_filled=options.centred_on_filled,
     )
-    untaught = partial(Part, one_class_each(labels), partly_annotated, known_targets, _first_loss)
+    untaught = partial(Part, one_class_each(labels), partly_annotated, known_targets, marginal_loss)
     parts = {}
     for number in range(1, options.rounds + 1):
         learns = untaught if number == 1 else partial(taught, teacher=f".round{number - 1}")

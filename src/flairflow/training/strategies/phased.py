@@ -15,6 +15,7 @@ from flairflow.training.strategies import (
     Task,
     fully_annotated,
     known_targets,
+    multiclass_loss,
     one_class_each,
     partly_annotated,
 )
@@ -37,19 +38,18 @@ def _any_lesion(given: Annotations, task: Task, paper: bool) -> tuple[Tensor, Te
     return lesion, known.new_ones(known.shape), ignored
 
 
-def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
-    from flairflow.training.losses import multiclass_loss
-
-    return multiclass_loss(logits, target, ignored)
-
-
 def _parts(labels: Sequence[str], options: Options) -> dict[str, Part]:
     any_lesion = partial(_any_lesion, paper=options.paper)
     return {
-        "lesion": Part({"lesion": tuple(labels)}, partly_annotated, any_lesion, _loss, step="first"),
+        "lesion": Part({"lesion": tuple(labels)}, partly_annotated, any_lesion, multiclass_loss, step="first"),
         # Half the epochs, as published.
         "all": Part(
-            one_class_each(labels), fully_annotated, known_targets, _loss, starts_from="lesion", share_of_epochs=0.5
+            one_class_each(labels),
+            fully_annotated,
+            known_targets,
+            multiclass_loss,
+            starts_from="lesion",
+            share_of_epochs=0.5,
         ),
     }
 

@@ -14,6 +14,7 @@ from flairflow.training.strategies import (
     Part,
     Strategy,
     Task,
+    multiclass_loss,
     one_class_each,
     partly_annotated,
 )
@@ -36,18 +37,12 @@ def _targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
     return filled_targets(given, task)
 
 
-def _loss(logits: Tensor, target: Tensor, known: Tensor, ignored: Tensor) -> Tensor:
-    from flairflow.training.losses import multiclass_loss
-
-    return multiclass_loss(logits, target, ignored)
-
-
 def _parts(labels: Sequence[str], options: Options) -> dict[str, Part]:
     taught = Part(
         one_class_each(labels),
         partly_annotated,
         _targets,
-        _loss,
+        multiclass_loss,
         teacher=options.teacher,
         centred_on_filled=options.centred_on_filled,
     )
