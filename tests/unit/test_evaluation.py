@@ -16,7 +16,7 @@ from matplotlib import image
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
 from flairflow.evaluation.comparison import compare, draw_comparison, ensemble_updates
-from flairflow.evaluation.metrics import score
+from flairflow.evaluation.metrics.scores import score
 from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
 from flairflow.evaluation.threshold import CANDIDATES, best_thresholds
 from flairflow.images.grid import Grid, Image

@@ -9,7 +9,7 @@ import pandas as pd
 
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
-from flairflow.evaluation.metrics import score
+from flairflow.evaluation.metrics.scores import score
 from flairflow.evaluation.threshold import best_thresholds
 from flairflow.images.grid import Array, Image
 from flairflow.images.masks import decode, resolve

@@ -6,7 +6,6 @@ import cc3d
 import numpy as np
 
 from flairflow.images.grid import Array
-from flairflow.tables import Column, column
 
 
 def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) -> dict[str, float | None]:
@@ -51,21 +50,3 @@ def _lesions(mask: Array) -> Array:
     """Each voxel's lesion number, 1 and up without gaps; 0 outside."""
     numbers: Array = cc3d.connected_components(mask, connectivity=26)
     return numbers
-
-
-COLUMNS: dict[str, Column] = {
-    "scan": column("Scan id, as in cohort.tsv"),
-    "dataset": column("Name of the dataset in the configuration"),
-    "ensemble": column("What segmented: an ensemble of models, or an intensity rule (tables/thresholds.tsv)"),
-    "label": column("Lesion label; only scans with a known mask of it are scored"),
-    "reference_ml": column("Volume of the reference mask", "ml"),
-    "predicted_ml": column("Volume of the predicted mask", "ml"),
-    "dice": column("Dice coefficient 2 |P and R| / (|P| + |R|); n/a where the reference is empty"),
-    "lesion_f1": column(
-        "2 TP / (2 TP + FP + FN) of lesions (26-connected components), found where any voxel overlaps; n/a where the "
-        "reference is empty"
-    ),
-    "volume_error_ml": column("Predicted minus reference volume", "ml"),
-    "false_lesions": column("Predicted lesions (26-connected components) where the reference is empty; n/a elsewhere"),
-    "false_ml": column("Predicted volume where the reference is empty; n/a elsewhere", "ml"),
-}
