@@ -86,5 +86,6 @@ def _scores(scan: Scan, ensemble: str, row: Row, labels: Sequence[str]) -> list[
     for label in labels:
         found = {key.split(" ")[1]: value for key, value in row.values.items() if key.split(" ")[0] == label}
         if found:
-            scores.append({"scan": scan.scan, "dataset": scan.dataset, "ensemble": ensemble, "label": label, **found})
+            about = {"scan": scan.scan, "dataset": scan.dataset, "participant": scan.person}
+            scores.append({**about, "ensemble": ensemble, "label": label, **found})
     return scores
