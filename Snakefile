@@ -64,6 +64,14 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    compare,
+
+
+rule compare:
+    input:
+        RESULTS.comparison_tables,
+        RESULTS.table("comparison"),
+        RESULTS.report,
 
 
 rule all:

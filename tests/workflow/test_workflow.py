@@ -33,6 +33,7 @@ RULES = {
     "thresholds",
     "evaluate",
     "metrics",
+    "comparison",
     "compare",
     "report",
     "tidy",
