@@ -62,16 +62,11 @@ include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
-    compare,
-
-
 rule compare:
     input:
         RESULTS.comparison_tables,
-        RESULTS.table("comparison"),
         RESULTS.report,
+    localrule: True
 
 
 rule all:
@@ -79,3 +74,4 @@ rule all:
     input:
         TARGETS,
         RESULTS.table("storage"),
+    localrule: True
