@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ def test_the_three_views_by_hand() -> None:
     metrics = metric_table(scores, participants=["p", "q", "q", "r"], datasets=["one", "one", "one", "two"])
     table = summarise(metrics)
     assert list(table.columns) == list(COLUMNS)
-    rows = table.set_index(["view", table["dataset"].fillna("")])
+    rows: Any = table.set_index([table["view"], table["dataset"].fillna("")])
     assert set(rows.index) == {("pooled", ""), ("macro", ""), ("dataset", "one"), ("dataset", "two")}
     pooled, macro = rows.loc[("pooled", "")], rows.loc[("macro", "")]
     assert (pooled["scans"], pooled["participants"]) == (macro["scans"], macro["participants"]) == (4, 3)
@@ -50,7 +52,7 @@ def test_means_are_those_of_the_scans_that_have_the_metric(seed: int, missing: f
     names = [name for name in METRICS if name in metrics]
     groups = metrics.groupby(["label", "ensemble"])[names]
     expected = groups.mean().stack().dropna().sort_index()
-    pooled = table[table["primary"]].set_index(["label", "ensemble", "metric"]).sort_index()
+    pooled: Any = table[table["primary"]].set_index(["label", "ensemble", "metric"]).sort_index()
     assert set(pooled.index) == set(expected.index)
     for key, value in expected.items():
         assert pooled.loc[key, "mean"] == pytest.approx(value)
@@ -75,7 +77,7 @@ def test_scores_that_are_infinite_are_missing() -> None:
 def some_summary() -> pd.DataFrame:
     nothing = np.nan
     own = {"dice": [0.5, 0.7, nothing], "dice_or_empty": [0.5, 0.7, 0.0], "false_ml": [nothing, nothing, 12.0]}
-    theirs = {"dsc": [0.25, 0.75, nothing], "lfp_empty": [nothing, nothing, 3.0], "n_gt": [1, 2, 0]}
+    theirs = {"dsc": [0.25, 0.75, nothing], "lfp_empty": [nothing, nothing, 3.0], "n_gt": [1.0, 2.0, 0.0]}
     one = metric_table({"own_one": own, "a_published": theirs}, label="A")
     return summarise(pd.concat([one, metric_table({"own_one": {"dice": [0.125]}}, label="B")]))
 
@@ -83,7 +85,7 @@ def some_summary() -> pd.DataFrame:
 def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
     table = main_table(some_summary())
     assert list(table.columns) == list(MAIN_COLUMNS)
-    rows = table.set_index(["label", "ensemble"])
+    rows: Any = table.set_index(["label", "ensemble"])
     assert list(rows.index) == [("A", "own_one"), ("A", "a_published"), ("B", "own_one")]
     own, theirs = rows.loc[("A", "own_one")], rows.loc[("A", "a_published")]
     assert (own["lesion_scans"], own["lesion_free_scans"], own["participants"], own["dice_scans"]) == (2, 1, 3, 2)
