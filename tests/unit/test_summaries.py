@@ -96,7 +96,7 @@ def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
 
 def test_the_main_table_in_markdown() -> None:
     text = as_markdown(main_table(some_summary()))
-    assert "A: n = 2 + 1 scans of 3 participants; B: n = 1 + 0 scans of 1 participants." in text
+    assert "A: n = 2 + 1 (participants: 3); B: n = 1 + 0 (participants: 1)." in text
     assert "| label | ensemble | n | dice ↑ | dice or empty ↑ | false ml ↓ |" in text
     assert "| A | own_one | 2 + 1 | 0.600 [0.500, 0.700] | 0.400 [0.000, 0.700] | 12.00 |" in text
     assert "| B | own_one | 1 + 0 | 0.125 | n/a | n/a |" in text
