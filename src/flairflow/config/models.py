@@ -201,6 +201,10 @@ class SegmentationSettings(Settings):
     probabilities: bool = False
 
 
+class EvaluationSettings(Settings):
+    grid: Literal["native", "preprocessed"] = "native"
+
+
 class ReportSettings(Settings):
     title: str = "flairflow report"
     mosaics: Annotated[int, Field(ge=0)] = 12
@@ -226,6 +230,7 @@ class Config(Settings):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     models: dict[Name, tuple[Path, ...]] = {}
     segmentation: SegmentationSettings = SegmentationSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     report: ReportSettings = ReportSettings()
     keep: tuple[Intermediate, ...] = ("prepared", "pseudolabels", "checkpoints")
     simulation: SimulationSettings | None = None
