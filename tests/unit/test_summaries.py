@@ -38,6 +38,13 @@ def test_the_three_views_by_hand() -> None:
     assert table.loc[table["primary"], "view"].tolist() == ["pooled"]
 
 
+def test_datasets_are_drawn_independently() -> None:
+    one = np.random.default_rng(6).normal(0, 1, 40).tolist()
+    table = summarise(metric_table({"m": {"dice": one * 2}}, datasets=["one"] * 40 + ["two"] * 40))
+    width = (table["high"] - table["low"]).groupby(table["view"]).mean()
+    assert width["macro"] == pytest.approx(width["dataset"] / 2**0.5, rel=0.05)
+
+
 def test_the_interval_is_that_of_the_plain_bootstrap_where_each_has_one_scan() -> None:
     scores = np.random.default_rng(5).uniform(0, 1, 60)
     row = summarise(metric_table({"m": {"dice": scores.tolist()}})).query("primary").iloc[0]
