@@ -62,8 +62,11 @@ include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
+rule compare:
+    input:
+        RESULTS.comparison_tables,
+        RESULTS.report,
+    localrule: True
 
 
 rule all:
@@ -71,3 +74,4 @@ rule all:
     input:
         TARGETS,
         RESULTS.table("storage"),
+    localrule: True

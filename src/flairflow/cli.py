@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     command("thresholds", "Choose the best intensity thresholds on the training scans.")
     command("volumes", "Gather the table of volumes.")
     command("metrics", "Gather the table of metrics.")
-    command("compare", "Compare the ensembles: table and figure.")
+    command("compare", "Compare the ensembles: statistics, tables and figure.")
     command("report", "Write the report and the summary.")
     command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
     command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")

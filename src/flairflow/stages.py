@@ -98,7 +98,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "evaluation": _dump(config.evaluation),
         },
     ),
-    "compare": (2, lambda config: {"labels": config.labels, "compared": config.compared}),
+    "compare": (3, lambda config: {"labels": config.labels, "compared": config.compared}),
     "report": (
         4,
         lambda config: {
