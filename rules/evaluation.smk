@@ -46,6 +46,7 @@ rule evaluate:
 rule metrics:
     input:
         [ledgers(f"evaluate/{name}", ["test"], having="annotated") for name in CONFIG.compared],
+        CONFIG.compare.imported,
     output:
         RESULTS.table("metrics"),
         dictionary(RESULTS.table("metrics")),
@@ -62,6 +63,7 @@ rule compare:
     input:
         RESULTS.table("metrics"),
         [dag.model_files(CONFIG, name) for name in CONFIG.ensembles],
+        CONFIG.compare.published or [],
     output:
         RESULTS.table("comparison"),
         dictionary(RESULTS.table("comparison")),

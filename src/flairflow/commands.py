@@ -214,6 +214,30 @@ def compare(options: Namespace) -> None:
     write_comparison(config, Results(config.results))
 
 
+def import_results(options: Namespace) -> None:
+    from flairflow.published.ids import read_renamed
+    from flairflow.published.importing import import_results
+
+    import_results(
+        options.files,
+        options.out,
+        names=options.name,
+        prefix=options.prefix,
+        scans=options.scans,
+        learnt=options.learnt,
+        ids=options.ids,
+        renamed=read_renamed(options.rename),
+    )
+
+
+def import_splits(options: Namespace) -> None:
+    from flairflow.published.ids import read_renamed
+    from flairflow.published.splits import import_splits
+
+    lists = {split: getattr(options, split) for split in ("train", "validation", "test")}
+    import_splits(lists, options.out, read_renamed(options.rename))
+
+
 def report(options: Namespace) -> None:
     from flairflow.report.page import write_report
 

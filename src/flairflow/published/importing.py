@@ -53,7 +53,7 @@ def import_results(
     for path, name in zip(files, names or [""] * len(files), strict=True):
         given = read_results(path)
         table = to_table(given)
-        _compare_with_lists(path, set(table["scan"]), scans, wanted, seen)
+        _compare_with_lists(path, set(given.values["scan"]), scans, wanted, seen)
         table = table[table["scan"].isin(wanted)] if wanted is not None else table
         if name and table["ensemble"].nunique() > 1:
             raise ConfigError(f"--name: {path} has several ensembles: {', '.join(table['ensemble'].unique())}")
