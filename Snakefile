@@ -62,12 +62,16 @@ include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
-
-
 rule all:
     default_target: True
     input:
         TARGETS,
         RESULTS.table("storage"),
+    localrule: True
+
+
+rule paper:
+    input:
+        rules.compare.output,
+        lambda wildcards: dag.published(CONFIG),
+    localrule: True

@@ -77,6 +77,13 @@ def model_files(config: Config, ensemble: str) -> list[Path]:
     return [folder / name for folder in model_folders(config, ensemble) for name in MODEL_FILES]
 
 
+def published(config: Config) -> Path:
+    """The table of published means that the target `paper` stands for. Raises WorkflowError where none is given."""
+    if config.compare.published is None:
+        raise WorkflowError("paper: say what was published (compare.published), as configs/paper.yaml does")
+    return config.compare.published
+
+
 def scaled(amount: int) -> Callable[..., int]:
     """A resource that grows with every attempt: a job killed for memory or time is given more."""
 
