@@ -51,15 +51,17 @@ if not CONFIG.models:
     include: "rules/pseudolabels.smk"
     include: "rules/training.smk"
 
-    rule train:
-        input:
-            [dag.model_files(CONFIG, strategy) for strategy in CONFIG.strategies],
-        localrule: True
-
 
 include: "rules/inference.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+
+
+rule compare:
+    input:
+        RESULTS.comparison_tables,
+        RESULTS.report,
+    localrule: True
 
 
 rule all:
@@ -72,6 +74,6 @@ rule all:
 
 rule paper:
     input:
-        rules.compare.output,
+        rules.comparison.output,
         lambda wildcards: dag.published(CONFIG),
     localrule: True

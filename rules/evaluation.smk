@@ -59,7 +59,7 @@ rule metrics:
         "flairflow metrics --config {RESULTS.config:q} --log {log:q}"
 
 
-rule compare:
+rule comparison:
     input:
         RESULTS.table("metrics"),
         [dag.model_files(CONFIG, name) for name in CONFIG.ensembles],
@@ -67,13 +67,14 @@ rule compare:
     output:
         RESULTS.table("comparison"),
         dictionary(RESULTS.table("comparison")),
+        RESULTS.comparison_tables,
         report(RESULTS.comparison_figure, category="Comparison", caption="captions/comparison.rst"),
     log:
         RESULTS.log("compare", "compare"),
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=dag.scaled(1000),
+        mem_mb=dag.scaled(2000),
         runtime=dag.scaled(30),
     params:
         settings=dag.version(CONFIG, "compare"),

@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     command("thresholds", "Choose the best intensity thresholds on the training scans.")
     command("volumes", "Gather the table of volumes.")
     command("metrics", "Gather the table of metrics.")
-    command("compare", "Compare the ensembles: table and figure.")
+    command("compare", "Compare the ensembles: statistics, tables and figure.")
     command("report", "Write the report and the summary.")
     results = command("import-results", "Gather per-scan results of others into one table.", config=False)
     results.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="results, .json or .tsv")

@@ -209,9 +209,12 @@ def metrics(options: Namespace) -> None:
 
 def compare(options: Namespace) -> None:
     from flairflow.evaluation.comparison import write_comparison
+    from flairflow.evaluation.comparison_tables import write_comparison_tables
 
     config = read_config(options.config)
-    write_comparison(config, Results(config.results))
+    results = Results(config.results)
+    write_comparison(config, results)
+    write_comparison_tables(results)
 
 
 def import_results(options: Namespace) -> None:

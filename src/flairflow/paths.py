@@ -12,6 +12,18 @@ MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
 # The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
 RULES = ("one_threshold", "two_thresholds")
+# What `flairflow compare` makes of tables/metrics.tsv; `main` is also there in Markdown and LaTeX.
+COMPARISON_TABLES = (
+    "summary",
+    "pairs",
+    "ranks",
+    "rank_stability",
+    "agreement",
+    "size_recall",
+    "lesion_free_share",
+    "crossings",
+    "main",
+)
 
 
 class Results:
@@ -128,6 +140,15 @@ class Results:
     # For people
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.tsv"
+
+    @property
+    def comparison_tables(self) -> list[Path]:
+        """Tables, dictionaries and texts of COMPARISON_TABLES."""
+        tables = [self.table(name) for name in COMPARISON_TABLES]
+        return [*tables, *map(dictionary, tables), self.main_table("md"), self.main_table("tex")]
+
+    def main_table(self, kind: str) -> Path:
+        return self.table("main").with_suffix(f".{kind}")
 
     @property
     def comparison_figure(self) -> Path:

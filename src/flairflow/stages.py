@@ -77,7 +77,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     "evaluate": (4, lambda config: {"labels": config.labels, "precedence": config.precedence}),
     "compare": (
-        2,
+        3,
         lambda config: {"labels": config.labels, "compared": config.compared, "compare": _dump(config.compare)},
     ),
     "report": (
