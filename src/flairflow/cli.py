@@ -79,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--scans", type=Path, help="list of ids, one a line: others are left out and named")
     results.add_argument("--learnt", nargs="+", type=Path, default=[], help="lists of ids the networks learnt from")
     results.add_argument("--ids", nargs="+", type=Path, default=[], help="tables: id, dataset, participant")
+    alone = command("compare-results", "Compare imported results with each other, without a cohort.", config=False)
+    alone.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help="tables of import-results")
+    alone.add_argument("--out", type=Path, required=True, help="folder; the tables go to its folder tables")
+    alone.add_argument("--published", type=Path, help="table of published means: label, metric, ensemble, value")
     splits = command("import-splits", "Make split lists of published lists of scan ids.", config=False)
     for split in ("train", "validation", "test"):
         splits.add_argument(f"--{split}", nargs="+", type=Path, default=[], help="lists of ids, one a line")

@@ -210,11 +210,12 @@ def metrics(options: Namespace) -> None:
 def compare(options: Namespace) -> None:
     from flairflow.evaluation.comparison import write_comparison
     from flairflow.evaluation.comparison_tables import write_comparison_tables
+    from flairflow.published.numbers import read_numbers
 
     config = read_config(options.config)
     results = Results(config.results)
     write_comparison(config, results)
-    write_comparison_tables(results)
+    write_comparison_tables(results, read_numbers(config.compare.published))
 
 
 def import_results(options: Namespace) -> None:
@@ -231,6 +232,12 @@ def import_results(options: Namespace) -> None:
         ids=options.ids,
         renamed=read_renamed(options.rename),
     )
+
+
+def compare_results(options: Namespace) -> None:
+    from flairflow.published.comparing import compare_results
+
+    compare_results(options.tables, options.out, options.published)
 
 
 def import_splits(options: Namespace) -> None:

@@ -16,10 +16,12 @@ KEYS = ["scan", "ensemble", "label"]
 NEEDED = ("scan", "dataset", "participant", "ensemble", "label")
 
 
-def read_imported(paths: Sequence[Path], labels: Collection[str], own: Collection[str]) -> pd.DataFrame:
+def read_imported(
+    paths: Sequence[Path], labels: Collection[str] | None = None, own: Collection[str] = ()
+) -> pd.DataFrame:
     """The rows of tables with the columns of tables/metrics.tsv, one under the other.
 
-    labels : those that are compared; own: names that stand for something else already.
+    labels : those that are compared (None: all); own: names that stand for something else already.
     Raises ConfigError, naming the file and what to do, for a table with other columns, with labels or ensembles that
     cannot be compared, or with a scan twice.
     """
@@ -36,9 +38,15 @@ def read_imported(paths: Sequence[Path], labels: Collection[str], own: Collectio
 
 def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
     """The scores of one's own ensembles (tables/metrics.tsv), those of `compare.imported` below them. What an imported
-    table does not have is NaN."""
+    table does not have is NaN. Where a person has one scan here and one there, it is the same: the ids of others say
+    nothing of sessions."""
     imported = read_imported(config.compare.imported, config.labels, config.compared)
-    return scores if imported.empty else pd.concat([scores, imported], ignore_index=True)[list(scores.columns)]
+    if imported.empty:
+        return scores
+    own, theirs = _only_scans(scores), _only_scans(imported)
+    same = {scan: own[person] for person, scan in theirs.items() if person in own}
+    imported = imported.assign(scan=imported["scan"].replace(same))
+    return pd.concat([scores, imported], ignore_index=True)[list(scores.columns)]
 
 
 def check_imported(config: Config) -> None:
@@ -49,7 +57,13 @@ def check_imported(config: Config) -> None:
         raise ConfigError(f"config: compare.imported: {error}") from None
 
 
-def _read(path: Path, labels: Collection[str], own: Collection[str]) -> pd.DataFrame:
+def _only_scans(table: pd.DataFrame) -> dict[str, str]:
+    """By participant the scan, of those who have one."""
+    scans = table[["participant", "scan"]].drop_duplicates()
+    return dict(scans[~scans["participant"].duplicated(keep=False)].itertuples(index=False))
+
+
+def _read(path: Path, labels: Collection[str] | None, own: Collection[str]) -> pd.DataFrame:
     try:
         table = read_table(path)
     except (OSError, ValueError) as error:
@@ -58,7 +72,7 @@ def _read(path: Path, labels: Collection[str], own: Collection[str]) -> pd.DataF
         raise ConfigError(f"{path}: has no column {', '.join(missing)}; `flairflow import-results` makes such tables")
     if unknown := [name for name in table.columns if name not in COLUMNS]:
         raise ConfigError(f"{path}: column {', '.join(unknown)} is no metric (docs/metrics.md has all)")
-    if wrong := [label for label in table["label"].unique() if label not in labels]:
+    if labels is not None and (wrong := [label for label in table["label"].unique() if label not in labels]):
         raise ConfigError(f"{path}: label {', '.join(map(str, wrong))} is none of {', '.join(labels)}; rename it")
     if clash := [name for name in table["ensemble"].unique() if name in own]:
         raise ConfigError(

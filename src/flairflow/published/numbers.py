@@ -29,14 +29,36 @@ def with_published(summary: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame
               scans, so they stand in the rows of the view `pooled`, NaN elsewhere.
     numbers : columns label, metric, ensemble, value (`read_numbers`).
     """
+    if lost := sorted(set(numbers["ensemble"]) - set(summary["ensemble"])):
+        log.warning("published numbers of %s stand beside nothing: no ensemble has that name", ", ".join(lost))
     published = summary[KEYS].merge(numbers, how="left", on=KEYS)["value"].set_axis(summary.index)
     published = published.where(summary["view"] == "pooled")
     return summary.assign(published=published, difference=summary["mean"] - published)
 
 
-def read_numbers(path: Path) -> pd.DataFrame:
-    """A TSV with the columns label, metric, ensemble and value. Raises ConfigError, naming the file, where it has
-    others, a metric that there is none of, a value that is no number, or one twice."""
+def as_markdown(summary: pd.DataFrame) -> str:
+    """The rows of `with_published` that have a published number, as a section of Markdown; "" where there are none."""
+    rows = summary[summary["published"].notna()]
+    if rows.empty:
+        return ""
+    lines = ["", "## Beside what was published", ""]
+    lines += [
+        "| label | metric | ensemble | scans | mean | published | difference |",
+        "|" + " --- |" * 3 + " --: |" * 4,
+    ]
+    lines += [
+        f"| {row.label} | {row.metric} | {row.ensemble} | {row.scans} | {row.mean:.4f} | {row.published:g} | "
+        f"{row.difference:+.4f} |"
+        for row in rows.itertuples()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def read_numbers(path: Path | None) -> pd.DataFrame:
+    """A TSV with the columns label, metric, ensemble and value; without a path, an empty one. Raises ConfigError, naming
+    the file, where it has others, a metric that there is none of, a value that is no number, or one twice."""
+    if path is None:
+        return pd.DataFrame({**{key: pd.Series(dtype=str) for key in KEYS}, "value": pd.Series(dtype=float)})
     table = read_foreign_table(path)
     if set(table.columns) != {*KEYS, "value"}:
         raise ConfigError(f"{path}: needs the columns {', '.join(KEYS)} and value, has {', '.join(table.columns)}")
@@ -53,8 +75,6 @@ def read_numbers(path: Path) -> pd.DataFrame:
 
 def check_published(config: Config) -> None:
     """Raises ConfigError, before anything runs, where the published numbers cannot be read or name other labels."""
-    if config.compare.published is None:
-        return
     try:
         numbers = read_numbers(config.compare.published)
     except ConfigError as error:
