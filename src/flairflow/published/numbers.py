@@ -55,7 +55,7 @@ def as_markdown(summary: pd.DataFrame) -> str:
 
 
 def read_numbers(path: Path | None) -> pd.DataFrame:
-    """A TSV with the columns label, metric, ensemble and value; without a path, an empty one. Raises ConfigError, naming
+    """A TSV with the columns label, metric, ensemble and value; without a path an empty one. Raises ConfigError, naming
     the file, where it has others, a metric that there is none of, a value that is no number, or one twice."""
     if path is None:
         return pd.DataFrame({**{key: pd.Series(dtype=str) for key in KEYS}, "value": pd.Series(dtype=float)})
