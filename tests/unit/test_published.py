@@ -279,10 +279,12 @@ def test_a_scan_that_stands_twice_in_a_json_file_is_no_quiet_loss(tmp_path: Path
         import_results([path], tmp_path / "out.tsv")
 
 
-TIDY = "\n".join(
-    ["scan\tensemble\tlabel\tmetric\tvalue", "D_1\tmine\tA\tdsc\t0.5", "D_1\tmine\tA\tn_gt\t3"]
-    + ["D_2\tmine\tA\tdsc\tn/a", "D_2\tmine\tA\tn_gt\t0", ""]
-)
+TIDY = """scan\tensemble\tlabel\tmetric\tvalue
+D_1\tmine\tA\tdsc\t0.5
+D_1\tmine\tA\tn_gt\t3
+D_2\tmine\tA\tdsc\tn/a
+D_2\tmine\tA\tn_gt\t0
+"""
 
 
 @pytest.mark.parametrize(
