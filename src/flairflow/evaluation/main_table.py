@@ -60,8 +60,8 @@ _LATEX = {
 
 
 def main_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """A row per label and ensemble of tables/summary.tsv in its primary view; columns as in COLUMNS, NaN for metrics that
-    an ensemble does not have."""
+    """A row per label and ensemble of tables/summary.tsv in its primary view; columns as in COLUMNS, NaN for metrics
+    that an ensemble does not have."""
     primary = summary[summary["primary"].astype(bool)]
     ensembles = list(primary["ensemble"].unique())
     rows: list[dict[str, object]] = []
