@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -237,6 +238,11 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
         ({"D_1": scan_results(n_lfp={"A": -1, "B": math.nan})}, "n_lfp of A in D_1 is -1, not from 0 to inf"),
         ({"D_1": scan_results(n_lfp={"A": 1.5, "B": math.nan})}, "n_lfp of A in D_1 is 1.5, not a whole number"),
         ({"D_1": scan_results(asd={"A": -math.inf, "B": math.nan})}, "asd of A in D_1 is -inf"),
+        (
+            {"D_1": scan_results(n_lfp={"A": math.inf, "B": math.nan})},
+            "n_lfp of A in D_1 is inf, as only distances can be",
+        ),
+        ({"D_1": scan_results(rec={"A": math.inf, "B": math.nan})}, "rec of A in D_1 is inf, not from 0 to 1"),
         ({"D_1": scan_results(n_gt={"A": 0, "B": math.nan})}, "dsc of A in D_1 must have no value: n_gt is 0 there"),
         (
             {"D_1": scan_results(lfp_empty={"A": 3, "B": math.nan})},
@@ -496,6 +502,13 @@ def test_published_numbers_stand_beside_the_pooled_means(tmp_path: Path, caplog:
     assert "| A | dice | marginal | 3 | 0.5000 | 0.45 | +0.0500 |" in as_markdown(found)
     nothing = with_published(summary, read_numbers(None))
     assert nothing["published"].isna().all() and as_markdown(nothing) == ""
+
+
+def test_the_papers_configuration_is_valid(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    config = load(yaml.safe_load((repository / "configs" / "paper.yaml").read_text()))
+    numbers = read_numbers(published(config))
+    assert numbers is not None and set(numbers["ensemble"]) == set(config.strategies) - {"marginal_long"}
 
 
 def test_the_target_paper_asks_for_what_was_published() -> None:

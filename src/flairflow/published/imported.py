@@ -59,7 +59,7 @@ def check_imported(config: Config) -> None:
 
 def _only_scans(table: pd.DataFrame) -> dict[str, str]:
     """By participant the scan, of those who have one."""
-    scans = table[["participant", "scan"]].drop_duplicates()
+    scans = table[["participant", "scan"]].dropna().drop_duplicates()
     return dict(scans[~scans["participant"].duplicated(keep=False)].itertuples(index=False))
 
 
