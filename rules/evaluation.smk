@@ -45,6 +45,7 @@ rule evaluate:
 rule metrics:
     input:
         [ledgers(f"evaluate/{name}", ["test"], having="annotated") for name in CONFIG.compared],
+        CONFIG.compare.imported,
     output:
         RESULTS.table("metrics"),
         dictionary(RESULTS.table("metrics")),
@@ -61,6 +62,7 @@ rule comparison:
     input:
         RESULTS.table("metrics"),
         [dag.model_files(CONFIG, name) for name in CONFIG.ensembles],
+        CONFIG.compare.published or [],
     output:
         RESULTS.table("comparison"),
         dictionary(RESULTS.table("comparison")),

@@ -98,7 +98,10 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "evaluation": _dump(config.evaluation),
         },
     ),
-    "compare": (3, lambda config: {"labels": config.labels, "compared": config.compared}),
+    "compare": (
+        3,
+        lambda config: {"labels": config.labels, "compared": config.compared, "compare": _dump(config.compare)},
+    ),
     "report": (
         4,
         lambda config: {

@@ -10,28 +10,31 @@ from flairflow.evaluation import agreement, lesion_free_share, main_table, pairs
 from flairflow.evaluation.scores import warn_of_other_scans
 from flairflow.files import write_text
 from flairflow.paths import Results
+from flairflow.published import numbers
 from flairflow.tables import Column, read_table, write_table
 
 
-def write_comparison_tables(results: Results) -> None:
+def write_comparison_tables(results: Results, published: pd.DataFrame | None = None) -> None:
     """The tables that `results.comparison_tables` lists, from tables/metrics.tsv. Scans that not every ensemble has are
-    named in the log."""
+    named in the log. `published`: means to stand beside these (`published.numbers`)."""
     metrics = read_table(results.table("metrics"))
     warn_of_other_scans(metrics)
-    tables = comparison_tables(metrics)
+    tables = comparison_tables(metrics, published)
     for name, (table, columns) in tables.items():
         write_table(results.table(name), table, columns)
-    main, _ = tables["main"]
-    write_text(results.main_table("md"), main_table.as_markdown(main))
+    (main, _), (summed, _) = tables["main"], tables["summary"]
+    write_text(results.main_table("md"), main_table.as_markdown(main) + numbers.as_markdown(summed))
     write_text(results.main_table("tex"), main_table.as_latex(main))
 
 
-def comparison_tables(metrics: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, Mapping[str, Column]]]:
+def comparison_tables(
+    metrics: pd.DataFrame, published: pd.DataFrame | None = None
+) -> dict[str, tuple[pd.DataFrame, Mapping[str, Column]]]:
     """By name the tables of `paths.COMPARISON_TABLES`, each with its data dictionary."""
-    summed = summary.summarise(metrics)
+    summed = numbers.with_published(summary.summarise(metrics), published)
     mean_ranks, stability = ranks.rank_ensembles(metrics)
     return {
-        "summary": (summed, summary.COLUMNS),
+        "summary": (summed, summary.COLUMNS | numbers.COLUMNS),
         "pairs": (pairs.compare_pairs(metrics), pairs.COLUMNS),
         "ranks": (mean_ranks, ranks.RANK_COLUMNS),
         "rank_stability": (stability, ranks.STABILITY_COLUMNS),
