@@ -12,6 +12,18 @@ MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
 # The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
 RULES = ("one_threshold", "two_thresholds")
+# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report.
+FIGURES = (
+    "ranking",
+    "cohorts",
+    "differences",
+    "rank_stability",
+    "distributions",
+    "size_recall",
+    "false_volume",
+    "agreement",
+    "gallery",
+)
 
 
 class Results:
@@ -129,9 +141,14 @@ class Results:
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.tsv"
 
+    def figure(self, name: str, label: str, suffix: str) -> Path:
+        """A figure of the comparison: `name` one of FIGURES, `suffix` .svg or .png."""
+        return self.root / "figures" / f"{name}_{label}{suffix}"
+
     @property
-    def comparison_figure(self) -> Path:
-        return self.table("comparison").with_suffix(".png")
+    def captions(self) -> Path:
+        """Of each figure, by its file name without suffix: title, caption and the tables it was made from."""
+        return self.root / "figures" / "captions.json"
 
     @property
     def report(self) -> Path:

@@ -21,11 +21,10 @@ from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import atomic, write_text
-from flairflow.images.masks import decode
-from flairflow.images.nifti import read_image, read_labels
 from flairflow.paths import Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.mosaics import write_mosaic
+from flairflow.report.scans import read_segmented
 from flairflow.report.summary import scored, write_summary
 from flairflow.shards.ledger import Row
 from flairflow.tables import read_table
@@ -93,7 +92,7 @@ def _mosaics(
     for scan in chosen:
         path = folder / f"{scan.scan}.png"
         try:
-            _draw(path, scan, registered.get(scan.scan), segmented[scan.scan], config, results)
+            write_mosaic(path, *read_segmented(scan, registered.get(scan.scan), segmented[scan.scan], config, results))
         except ScanError as problem:
             shown.append({"scan": scan.scan, "split": scan.split, "problem": str(problem)})
             continue
@@ -103,22 +102,6 @@ def _mosaics(
             {"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml, "known": scan.annotated}
         )
     return shown
-
-
-def _draw(path: Path, scan: Scan, registered: Row | None, segmented: Row, config: Config, results: Results) -> None:
-    root = config.datasets[scan.dataset].root
-    classes = read_labels(results.root / segmented.files["dseg"]).data
-    known = {}
-    if registered and "bits" in registered.files:
-        bits = read_labels(results.root / registered.files["bits"]).data
-        known = {label: decode(bits, label, config.labels) for label in scan.annotated}
-    write_mosaic(
-        path,
-        read_image(root / scan.images[config.reference]),
-        read_labels(results.root / segmented.files["brain"]).data > 0,
-        {label: classes == number + 1 for number, label in enumerate(config.labels)},
-        known,
-    )
 
 
 def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:
