@@ -51,19 +51,17 @@ if not CONFIG.models:
     include: "rules/pseudolabels.smk"
     include: "rules/training.smk"
 
-    rule train:
-        input:
-            [dag.model_files(CONFIG, strategy) for strategy in CONFIG.strategies],
-        localrule: True
-
 
 include: "rules/inference.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
+rule compare:
+    input:
+        RESULTS.comparison_tables,
+        RESULTS.report,
+    localrule: True
 
 
 rule all:
@@ -71,3 +69,11 @@ rule all:
     input:
         TARGETS,
         RESULTS.table("storage"),
+    localrule: True
+
+
+rule paper:
+    input:
+        rules.comparison.output,
+        lambda wildcards: dag.published(CONFIG),
+    localrule: True

@@ -46,6 +46,7 @@ rule evaluate:
 rule metrics:
     input:
         [ledgers(f"evaluate/{name}", ["test"], having="annotated") for name in CONFIG.compared],
+        CONFIG.compare.imported,
     output:
         RESULTS.table("metrics"),
         dictionary(RESULTS.table("metrics")),
@@ -58,20 +59,22 @@ rule metrics:
         "flairflow metrics --config {RESULTS.config:q} --log {log:q}"
 
 
-rule compare:
+rule comparison:
     input:
         RESULTS.table("metrics"),
         [dag.model_files(CONFIG, name) for name in CONFIG.ensembles],
+        CONFIG.compare.published or [],
     output:
         RESULTS.table("comparison"),
         dictionary(RESULTS.table("comparison")),
+        RESULTS.comparison_tables,
         report(RESULTS.comparison_figure, category="Comparison", caption="captions/comparison.rst"),
     log:
         RESULTS.log("compare", "compare"),
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=dag.scaled(1000),
+        mem_mb=dag.scaled(2000),
         runtime=dag.scaled(30),
     params:
         settings=dag.version(CONFIG, "compare"),

@@ -24,3 +24,9 @@ rule train_model:
     shell:
         "flairflow train --config {RESULTS.config:q} --strategy {wildcards.strategy} --part {wildcards.part}"
         " --seed {wildcards.seed} --threads {threads} --log {log:q}"
+
+
+rule train:
+    input:
+        [dag.model_files(CONFIG, strategy) for strategy in CONFIG.strategies],
+    localrule: True

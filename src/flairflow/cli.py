@@ -69,8 +69,28 @@ def _parser() -> argparse.ArgumentParser:
     command("thresholds", "Choose the best intensity thresholds on the training scans.")
     command("volumes", "Gather the table of volumes.")
     command("metrics", "Gather the table of metrics.")
-    command("compare", "Compare the ensembles: table and figure.")
+    command("compare", "Compare the ensembles: statistics, tables and figure.")
     command("report", "Write the report and the summary.")
+    results = command("import-results", "Gather per-scan results of others into one table.", config=False)
+    results.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="results, .json or .tsv")
+    results.add_argument("--out", type=Path, required=True, help="table to write (TSV)")
+    results.add_argument("--name", nargs="+", default=[], help="names of the ensembles, one per file, in their order")
+    results.add_argument("--prefix", default="", help="to put before every name")
+    results.add_argument("--scans", type=Path, help="list of ids, one a line: others are left out and named")
+    results.add_argument("--learnt", nargs="+", type=Path, default=[], help="lists of ids the networks learnt from")
+    results.add_argument("--ids", nargs="+", type=Path, default=[], help="tables: id, dataset, participant")
+    alone = command("compare-results", "Compare imported results with each other, without a cohort.", config=False)
+    alone.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help="tables of import-results")
+    alone.add_argument("--out", type=Path, required=True, help="folder; the tables go to its folder tables")
+    alone.add_argument("--published", type=Path, help="table of published means: label, metric, ensemble, value")
+    splits = command("import-splits", "Make split lists of published lists of scan ids.", config=False)
+    for split in ("train", "validation", "test"):
+        splits.add_argument(f"--{split}", nargs="+", type=Path, default=[], help="lists of ids, one a line")
+    splits.add_argument("--out", type=Path, required=True, help="folder for a list per dataset")
+    for sub in (results, splits):
+        sub.add_argument(
+            "--rename", nargs="+", default=[], metavar="OLD=NEW", help="datasets that have other names here"
+        )
     command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
     command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")
     return parser

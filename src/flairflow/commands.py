@@ -209,9 +209,43 @@ def metrics(options: Namespace) -> None:
 
 def compare(options: Namespace) -> None:
     from flairflow.evaluation.comparison import write_comparison
+    from flairflow.evaluation.comparison_tables import write_comparison_tables
+    from flairflow.published.numbers import read_numbers
 
     config = read_config(options.config)
-    write_comparison(config, Results(config.results))
+    results = Results(config.results)
+    write_comparison(config, results)
+    write_comparison_tables(results, read_numbers(config.compare.published))
+
+
+def import_results(options: Namespace) -> None:
+    from flairflow.published.ids import read_renamed
+    from flairflow.published.importing import import_results
+
+    import_results(
+        options.files,
+        options.out,
+        names=options.name,
+        prefix=options.prefix,
+        scans=options.scans,
+        learnt=options.learnt,
+        ids=options.ids,
+        renamed=read_renamed(options.rename),
+    )
+
+
+def compare_results(options: Namespace) -> None:
+    from flairflow.published.comparing import compare_results
+
+    compare_results(options.tables, options.out, options.published)
+
+
+def import_splits(options: Namespace) -> None:
+    from flairflow.published.ids import read_renamed
+    from flairflow.published.splits import import_splits
+
+    lists = {split: getattr(options, split) for split in ("train", "validation", "test")}
+    import_splits(lists, options.out, read_renamed(options.rename))
 
 
 def report(options: Namespace) -> None:

@@ -14,6 +14,8 @@ from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import MODEL_FILES, RULES, Results
+from flairflow.published.imported import check_imported
+from flairflow.published.numbers import check_published
 from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, model_before, model_folders
 
@@ -23,6 +25,8 @@ def load(values: dict[str, Any]) -> Config:
     try:
         config = load_config(values)
         check_given_models(config)
+        check_imported(config)
+        check_published(config)
         if not config.models:
             check_entries(config)
     except ConfigError as error:
@@ -71,6 +75,13 @@ def index_inputs(config: Config) -> list[Path]:
 def model_files(config: Config, ensemble: str) -> list[Path]:
     """The files of an ensemble's members."""
     return [folder / name for folder in model_folders(config, ensemble) for name in MODEL_FILES]
+
+
+def published(config: Config) -> Path:
+    """The table of published means that the target `paper` stands for. Raises WorkflowError where none is given."""
+    if config.compare.published is None:
+        raise WorkflowError("paper: say what was published (compare.published), as configs/paper.yaml does")
+    return config.compare.published
 
 
 def scaled(amount: int) -> Callable[..., int]:

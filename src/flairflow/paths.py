@@ -24,6 +24,18 @@ FIGURES = (
     "agreement",
     "gallery",
 )
+# What `flairflow compare` makes of tables/metrics.tsv; `main` is also there in Markdown and LaTeX.
+COMPARISON_TABLES = (
+    "summary",
+    "pairs",
+    "ranks",
+    "rank_stability",
+    "agreement",
+    "size_recall",
+    "lesion_free_share",
+    "crossings",
+    "main",
+)
 
 
 class Results:
@@ -141,14 +153,27 @@ class Results:
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.tsv"
 
-    def figure(self, name: str, label: str, suffix: str) -> Path:
-        """A figure of the comparison: `name` one of FIGURES, `suffix` .svg or .png."""
-        return self.root / "figures" / f"{name}_{label}{suffix}"
+    def figure(self, name: str, label: str, kind: str) -> Path:
+        """A figure of the comparison: `name` one of FIGURES, `kind` svg or png."""
+        return self.root / "figures" / f"{name}_{label}.{kind}"
 
     @property
     def captions(self) -> Path:
         """Of each figure, by its file name without suffix: title, caption and the tables it was made from."""
         return self.root / "figures" / "captions.json"
+
+    @property
+    def comparison_tables(self) -> list[Path]:
+        """Tables, dictionaries and texts of COMPARISON_TABLES."""
+        tables = [self.table(name) for name in COMPARISON_TABLES]
+        return [*tables, *map(dictionary, tables), self.main_table("md"), self.main_table("tex")]
+
+    def main_table(self, kind: str) -> Path:
+        return self.table("main").with_suffix(f".{kind}")
+
+    @property
+    def comparison_figure(self) -> Path:
+        return self.table("comparison").with_suffix(".png")
 
     @property
     def report(self) -> Path:

@@ -76,7 +76,10 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         lambda config: {stage: settings(config, stage) for stage in ("register", "preprocess", "segment")},
     ),
     "evaluate": (4, lambda config: {"labels": config.labels, "precedence": config.precedence}),
-    "compare": (2, lambda config: {"labels": config.labels, "compared": config.compared}),
+    "compare": (
+        3,
+        lambda config: {"labels": config.labels, "compared": config.compared, "compare": _dump(config.compare)},
+    ),
     "report": (
         4,
         lambda config: {

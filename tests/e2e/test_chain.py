@@ -22,7 +22,7 @@ from flairflow.paths import derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
 
-AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "compare", "report", "tidy"}
+AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "comparison", "report", "tidy"}
 
 
 def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:

@@ -27,7 +27,7 @@ def test_what_is_not_kept_goes_and_is_made_again_when_it_is_needed(copied: Run) 
     taken = sum(path.stat().st_size for path in results.prepared.glob("*/sub-*/**/*") if path.is_file())
     scans = len([row for path in (results.root / "ledgers/preprocess").glob("*") for row in read_ledger(path)])
     copied.change(keep=[])
-    assert set(copied.planned()) <= {"volumes", "metrics", "compare", "report", "tidy"}
+    assert set(copied.planned()) <= {"volumes", "metrics", "comparison", "report", "tidy"}
     copied.snakemake()
     storage = {row["what"]: row for row in read_table(results.table("storage")).to_dict("records")}
     assert storage["register"]["bytes"] + storage["preprocess"]["bytes"] == taken

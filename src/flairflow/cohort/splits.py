@@ -26,9 +26,12 @@ def assign_splits(
 
     kept : split by person from earlier runs. New persons of a stratum (dataset x labels annotated) go, in an order that
     only the seed and their name decide, to the split that is furthest below its share.
+    Scans that a split list with `unlisted: exclude` does not name are excluded.
     Raises ConfigError where a fixed split contradicts another one or one that was given before.
     """
-    fixed = _fixed(scans, datasets)
+    lists = {name: _split_list(name, dataset.split_list) for name, dataset in datasets.items() if dataset.split_list}
+    scans = [_unlisted_left_out(scan, datasets[scan.dataset], lists) for scan in scans]
+    fixed = _fixed(scans, datasets, lists)
     given: dict[str, str] = dict(kept)
     for person, (split, where) in fixed.items():
         if given.get(person, split) != split:
@@ -51,10 +54,16 @@ def assign_splits(
     return [replace(scan, split=given.get(scan.person, "archive")) if scan.included else scan for scan in scans]
 
 
-def _fixed(scans: Iterable[Scan], datasets: Mapping[str, Dataset]) -> dict[str, tuple[str, str]]:
-    lists = {name: _split_list(name, dataset.split_list) for name, dataset in datasets.items() if dataset.split_list}
+def _unlisted_left_out(scan: Scan, dataset: Dataset, lists: Mapping[str, Mapping[str, str]]) -> Scan:
+    if dataset.unlisted == "exclude" and scan.participant not in lists[scan.dataset]:
+        return scan.excluded(f"the split list of {scan.dataset} does not name it (datasets.{scan.dataset}.unlisted)")
+    return scan
+
+
+def _fixed(
+    scans: Sequence[Scan], datasets: Mapping[str, Dataset], lists: Mapping[str, Mapping[str, str]]
+) -> dict[str, tuple[str, str]]:
     fixed: dict[str, tuple[str, str]] = {}
-    scans = list(scans)
     for name, listed in lists.items():
         if unknown := sorted(set(listed) - {scan.participant for scan in scans if scan.dataset == name}):
             log.warning(

@@ -79,6 +79,7 @@ class Dataset(Settings):
     brain_mask: FilePattern | None = None
     person_column: str | None = None
     split_list: Path | None = None
+    unlisted: Literal["split", "exclude"] = "split"
     withdrawn: Path | None = None
 
     @model_validator(mode="after")
@@ -87,6 +88,8 @@ class Dataset(Settings):
             raise ValueError("labels: a dataset with 'use: segment' takes no labels (use 'test' to score it)")
         if self.use != "all" and self.split_list:
             raise ValueError(f"split_list: a dataset with 'use: {self.use}' is not split; leave one of the two out")
+        if self.unlisted == "exclude" and not self.split_list:
+            raise ValueError("unlisted: there is no split_list, so 'exclude' would leave out all; give one")
         return self
 
 
@@ -201,6 +204,11 @@ class SegmentationSettings(Settings):
     probabilities: bool = False
 
 
+class CompareSettings(Settings):
+    imported: tuple[Path, ...] = ()
+    published: Path | None = None
+
+
 class ReportSettings(Settings):
     title: str = "flairflow report"
     mosaics: Annotated[int, Field(ge=0)] = 12
@@ -226,6 +234,7 @@ class Config(Settings):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     models: dict[Name, tuple[Path, ...]] = {}
     segmentation: SegmentationSettings = SegmentationSettings()
+    compare: CompareSettings = CompareSettings()
     report: ReportSettings = ReportSettings()
     keep: tuple[Intermediate, ...] = ("prepared", "pseudolabels", "checkpoints")
     simulation: SimulationSettings | None = None

@@ -63,6 +63,38 @@ def signed_rank_p(differences: Array) -> float:
     return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0
 
 
+def rank_biserial(differences: Array) -> float:
+    """Matched-pairs rank-biserial correlation (Kerby 2014): of the ranks of absolute differences, the share that is on
+    the side above 0 minus the share below. Differences of 0 are left out, as in `signed_rank_p`; NaN for no pairs, 0
+    where all differences are 0."""
+    changed = differences[differences != 0]
+    if not len(changed):
+        return 0.0 if len(differences) else np.nan
+    ranks = stats.rankdata(np.abs(changed))
+    return float((np.sign(changed) * ranks).sum() / ranks.sum())
+
+
+def standardised_difference(differences: Array) -> float:
+    """Cohen's d_z of paired differences (Cohen 1988): their mean by their standard deviation (n - 1). NaN for fewer than
+    two, and where all are the same."""
+    if len(differences) < 2 or np.ptp(differences) <= 1e-12 * np.abs(differences).max():
+        return np.nan
+    return float(differences.mean() / differences.std(ddof=1))
+
+
+def friedman_p(scores: Array) -> float:
+    """P value of Friedman's test (Friedman 1937) that methods, the columns of scores (N, K), are ranked alike by chance.
+
+    The chi-squared approximation, corrected for ties; 1 where all are tied everywhere. NaN for fewer than three methods
+    (the signed-rank test is for two) or two rows.
+    """
+    if scores.shape[1] < 3 or len(scores) < 2:
+        return np.nan
+    if (scores == scores[:, :1]).all():
+        return 1.0
+    return float(stats.friedmanchisquare(*scores.T).pvalue)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values of a family of tests, adjusted so that the chance of any false rejection stays below the level
     (Holm 1979): the i-th smallest of n (from 0) is multiplied by n - i, and none falls below a smaller one's."""

@@ -13,6 +13,7 @@ from flairflow.config.models import Config
 from flairflow.evaluation.metrics import COLUMNS
 from flairflow.evaluation.stage import choose_thresholds
 from flairflow.paths import Results
+from flairflow.published.imported import with_imported
 from flairflow.shards.ledger import Row
 from flairflow.tables import Column, column, write_table
 
@@ -62,14 +63,16 @@ def write_volumes(config: Config, results: Results) -> None:
 
 
 def write_metrics(config: Config, results: Results) -> None:
-    """tables/metrics.tsv: every score of every compared ensemble per test scan and label."""
+    """tables/metrics.tsv: every score of every compared ensemble per test scan and label, and those of
+    `compare.imported`."""
     scans = {scan.scan: scan for scan in read_scans(results.cohort, config.labels, config.images)}
     rows = []
     for ensemble in config.compared:
         for name, row in stage_rows(results, f"evaluate/{ensemble}", ["test"], having="annotated").items():
             if row.status == "ok":
                 rows += _scores(scans[name], ensemble, row, config.labels)
-    write_table(results.table("metrics"), pd.DataFrame(rows, columns=list(COLUMNS)), COLUMNS)
+    own = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_table(results.table("metrics"), with_imported(own, config), COLUMNS)
 
 
 def write_thresholds(config: Config, results: Results) -> None:

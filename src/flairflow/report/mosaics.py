@@ -61,10 +61,10 @@ def show(axis: Axes, scan: Axial, number: int) -> None:
     axis.set_axis_off()
 
 
-def outline(axis: Axes, mask: Array, colour: str, style: str) -> None:
-    """Draw the border of a slice of a mask."""
+def outline(axis: Axes, mask: Array, colour: str, style: str, width: float = 0.9) -> None:
+    """Draw the border of a slice of a mask; width in points."""
     if mask.any():
-        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9, linestyles=style)
+        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
 
 
 def write_mosaic(

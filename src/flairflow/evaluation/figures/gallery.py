@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from flairflow.evaluation.figures.style import Drawing, of_label, plain, say, sheet, styled
+from flairflow.evaluation.figures.style import PAGE, Drawing, of_label, plain, say, styled
 from flairflow.images.grid import Array
 from flairflow.report.mosaics import COLOURS, Axial, outline, show
 
@@ -48,10 +49,10 @@ def gallery(pictures: Sequence[Picture], label: str, ensemble: str) -> Drawing:
     colour = COLOURS[0]
     rows = max(len(pictures), 1)
     height = 0.45 + 1.8 * rows
-    figure, axes = sheet(height, rows, ACROSS)
-    # By hand: titles over the first slice are wider than it.
-    figure.set_layout_engine("none")
+    # Laid out by hand: titles over the first slice are wider than it.
+    figure = Figure(figsize=(PAGE, height))
     figure.subplots_adjust(0.005, 0.25 / height, 0.995, 1 - 0.2 / height, 0.03, 0.12)
+    axes = list(figure.subplots(rows, ACROSS, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()
     for picture, row in zip(pictures, np.array_split(np.asarray(axes, object), rows), strict=False):
@@ -84,8 +85,8 @@ def _draw(row: Sequence[Axes], look: Axial, colour: str) -> None:
     for axis, number in zip(row, [slices[0], *slices], strict=False):
         show(axis, look, number)
     for axis, number in zip(row[1:], slices, strict=False):
-        outline(axis, look.masks["predicted"][..., number], colour, "solid")
-        outline(axis, look.masks["known"][..., number], "white", "dotted")
+        outline(axis, look.masks["predicted"][..., number], colour, "solid", 0.7)
+        outline(axis, look.masks["known"][..., number], "white", "dotted", 0.7)
 
 
 def _telling(brain: Array, lesion: Array, count: int) -> list[int]:

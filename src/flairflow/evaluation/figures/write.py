@@ -55,7 +55,7 @@ def write_figures(config: Config, results: Results) -> None:
         pictures = _pictures(tables["metrics"], label, config, results)
         drawings["gallery"] = gallery(pictures, label, config.segmenter)
         for name in FIGURES:
-            drawing, paths = drawings[name], [results.figure(name, label, suffix) for suffix in (".svg", ".png")]
+            drawing, paths = drawings[name], [results.figure(name, label, kind) for kind in ("svg", "png")]
             save(drawing, *paths)
             about = {"title": drawing.title, "caption": drawing.caption, "tables": drawing.tables}
             captions[paths[0].stem] = about

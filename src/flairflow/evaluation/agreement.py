@@ -1,0 +1,98 @@
+"""Whether predicted volumes agree with reference volumes: intraclass correlation and limits of agreement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from flairflow.evaluation.scores import scores_by_label
+from flairflow.evaluation.statistics import LEVEL
+from flairflow.images.grid import Array
+from flairflow.tables import Column, column
+
+COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "ensemble": column("What segmented"),
+    "scans": column("Scans with a known mask of the label; log: of these where both volumes are above 0"),
+    "scale": column(
+        "What is compared",
+        levels={
+            "ml": "volumes",
+            "log": "natural logarithms of volumes: to read where errors grow with the lesions; exp(bias) is a ratio",
+        },
+    ),
+    "icc": column("ICC(A,1) of predicted and reference volume: two-way, absolute agreement, single measurement"),
+    "icc_low": column("Lower end of its 95 % interval, by the F distribution; scans are taken as independent"),
+    "icc_high": column("Upper end of it; n/a: fewer than three scans, or volumes that are all the same"),
+    "bias": column("Mean of predicted minus reference"),
+    "bias_low": column("Lower end of its 95 % interval (t)"),
+    "bias_high": column("Upper end of it"),
+    "limit_low": column("Lower limit of agreement: bias - 1.96 standard deviations of the differences"),
+    "limit_low_from": column("Lower end of its 95 % interval"),
+    "limit_low_to": column("Upper end of it"),
+    "limit_high": column("Upper limit of agreement: bias + 1.96 standard deviations of the differences"),
+    "limit_high_from": column("Lower end of its 95 % interval"),
+    "limit_high_to": column("Upper end of it"),
+}
+
+
+def volume_agreement(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Two rows per label and ensemble whose volumes are known, from tables/metrics.tsv; columns as in COLUMNS.
+
+    Both scales are always there, so nothing has to be said of what a label is: volumes over orders of magnitude are to
+    be judged on the logarithm, volumes that are often 0 on ml.
+    """
+    rows: list[tuple[object, ...]] = []
+    for scores in scores_by_label(metrics, ("reference_ml", "predicted_ml")):
+        for number, ensemble in enumerate(scores.ensembles):
+            volumes = scores.values[:, number]
+            volumes = volumes[~np.isnan(volumes).any(axis=1)] if len(scores.metrics) == 2 else volumes[:0]
+            if len(volumes):
+                seen = volumes[(volumes > 0).all(axis=1)]
+                for scale, pairs in (("ml", volumes), ("log", np.log(seen))):
+                    numbers = (*intraclass_correlation(pairs), *limits_of_agreement(pairs[:, 1] - pairs[:, 0]))
+                    rows.append((scores.label, ensemble, len(pairs), scale, *numbers))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def intraclass_correlation(ratings: Array) -> tuple[float, float, float]:
+    """ICC(A,1) of ratings (targets, raters) with its 95 % interval (McGraw & Wong 1996, tables 4 and 7): the agreement
+    of single ratings, where a rater who is always higher does not agree. NaN for fewer than three targets, or ratings
+    that are all the same."""
+    targets, raters = ratings.shape
+    if targets < 3 or np.ptp(ratings) == 0:
+        return np.nan, np.nan, np.nan
+    rows, columns = ratings.mean(axis=1, keepdims=True), ratings.mean(axis=0, keepdims=True)
+    mean = ratings.mean()
+    of_rows = raters * ((rows - mean) ** 2).sum() / (targets - 1)
+    of_columns = targets * ((columns - mean) ** 2).sum() / (raters - 1)
+    freedom = (targets - 1) * (raters - 1)
+    error = ((ratings - rows - columns + mean) ** 2).sum() / freedom
+    icc = (of_rows - error) / (of_rows + (raters - 1) * error + raters * (of_columns - error) / targets)
+    if of_columns + error <= 1e-14 * of_rows:
+        return 1.0, 1.0, 1.0
+    a = raters * icc / (targets * (1 - icc))
+    b = 1 + raters * icc * (targets - 1) / (targets * (1 - icc))
+    v = (a * of_columns + b * error) ** 2 / ((a * of_columns) ** 2 / (raters - 1) + (b * error) ** 2 / freedom)
+    below, above = stats.f.ppf((1 + LEVEL) / 2, [targets - 1, v], [v, targets - 1])
+    spread = raters * of_columns + (raters * targets - raters - targets) * error
+    low = targets * (of_rows - below * error) / (below * spread + targets * of_rows)
+    high = targets * (above * of_rows - error) / (spread + targets * above * of_rows)
+    return float(icc), float(low), float(high)
+
+
+def limits_of_agreement(differences: Array) -> tuple[float, ...]:
+    """Bias and 95 % limits of agreement of differences (N,), each followed by its 95 % interval (Bland & Altman 1999,
+    section 2.1): nine numbers, NaN for fewer than two differences (the bias alone of one)."""
+    count = len(differences)
+    bias = float(differences.mean()) if count else np.nan
+    if count < 2:
+        return (bias, *[np.nan] * 8)
+    sd = differences.std(ddof=1)
+    width = stats.norm.ppf((1 + LEVEL) / 2)
+    t = stats.t.ppf((1 + LEVEL) / 2, count - 1)
+    of_bias = t * sd / count**0.5
+    of_limit = t * sd * (1 / count + width**2 / (2 * (count - 1))) ** 0.5
+    middles = (bias, of_bias), (bias - width * sd, of_limit), (bias + width * sd, of_limit)
+    return tuple(float(value) for middle, half in middles for value in (middle, middle - half, middle + half))

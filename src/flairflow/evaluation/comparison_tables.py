@@ -1,0 +1,46 @@
+"""All tables that compare ensembles, written from the table of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from flairflow.evaluation import agreement, lesion_free_share, main_table, pairs, ranks, size_recall, summary
+from flairflow.evaluation.scores import warn_of_other_scans
+from flairflow.files import write_text
+from flairflow.paths import Results
+from flairflow.published import numbers
+from flairflow.tables import Column, read_table, write_table
+
+
+def write_comparison_tables(results: Results, published: pd.DataFrame) -> None:
+    """The tables that `results.comparison_tables` lists, from tables/metrics.tsv. Scans that not every ensemble has are
+    named in the log. `published`: `published.numbers`, to stand beside one's own."""
+    metrics = read_table(results.table("metrics"))
+    warn_of_other_scans(metrics)
+    tables = comparison_tables(metrics, published)
+    for name, (table, columns) in tables.items():
+        write_table(results.table(name), table, columns)
+    (main, _), (summed, _) = tables["main"], tables["summary"]
+    write_text(results.main_table("md"), main_table.as_markdown(main) + numbers.as_markdown(summed))
+    write_text(results.main_table("tex"), main_table.as_latex(main))
+
+
+def comparison_tables(
+    metrics: pd.DataFrame, published: pd.DataFrame
+) -> dict[str, tuple[pd.DataFrame, Mapping[str, Column]]]:
+    """By name the tables of `paths.COMPARISON_TABLES`, each with its data dictionary."""
+    summed = numbers.with_published(summary.summarise(metrics), published)
+    mean_ranks, stability = ranks.rank_ensembles(metrics)
+    return {
+        "summary": (summed, summary.COLUMNS | numbers.COLUMNS),
+        "pairs": (pairs.compare_pairs(metrics), pairs.COLUMNS),
+        "ranks": (mean_ranks, ranks.RANK_COLUMNS),
+        "rank_stability": (stability, ranks.STABILITY_COLUMNS),
+        "agreement": (agreement.volume_agreement(metrics), agreement.COLUMNS),
+        "size_recall": (size_recall.recall_by_size(metrics), size_recall.COLUMNS),
+        "lesion_free_share": (lesion_free_share.expected_dice(metrics), lesion_free_share.SHARE_COLUMNS),
+        "crossings": (lesion_free_share.best_by_share(metrics), lesion_free_share.CROSSING_COLUMNS),
+        "main": (main_table.main_table(summed), main_table.COLUMNS),
+    }

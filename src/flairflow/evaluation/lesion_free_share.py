@@ -1,0 +1,132 @@
+"""Which ensemble suits which cohort: the expected Dice by how many of a cohort's scans have no lesion."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from flairflow.evaluation.bootstrap import interval, mean_draws, participants_with
+from flairflow.evaluation.scores import Scores, scores_by_label
+from flairflow.images.grid import Array
+from flairflow.tables import Column, column
+
+SCORE = "dice_or_empty"
+# Defined, and only there, where the reference has a lesion; imported results have the second.
+OF_LESIONS = ("dice", "dsc")
+SHARES = np.arange(21) / 20
+SHARE_COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "ensemble": column("What segmented"),
+    "share": column("Share of a cohort's scans that have no lesion of this label"),
+    "dice": column(
+        "Expected mean of dice_or_empty in such a cohort: (1 - share) x mean over scans with a lesion + share x mean over "
+        "scans without, of the test scans that all ensembles have; n/a: there are no such scans"
+    ),
+    "low": column("Lower end of its 95 % interval: percentile bootstrap over participants, with all their scans"),
+    "high": column("Upper end of it; n/a: fewer than two participants"),
+    "lesion_scans": column("Scans with a lesion behind it"),
+    "lesion_free_scans": column("Scans without a lesion behind it"),
+}
+CROSSING_COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "from_share": column(
+        "Share of lesion-free scans from which on the ensemble has the highest expected dice_or_empty"
+    ),
+    "to_share": column("Share up to which it has; the crossing with the next one's line"),
+    "best": column("The ensemble (tables/lesion_free_share.tsv); of those whose lines are the same each has a row"),
+    "dice_from": column("Its expected dice_or_empty at the lower share"),
+    "dice_to": column("Its expected dice_or_empty at the upper share"),
+}
+
+
+def expected_dice(metrics: pd.DataFrame) -> pd.DataFrame:
+    """A row per label, ensemble that has `dice_or_empty`, and share of lesion-free scans from 0 to 1 in steps of 0.05,
+    from tables/metrics.tsv; columns as in SHARE_COLUMNS.
+
+    The two means are of the test scans, so a cohort is meant whose scans are like these but for how many are
+    lesion-free. Draws of participants are the same for all ensembles.
+    """
+    rows: list[tuple[object, ...]] = []
+    for scores in _common(metrics):
+        apart = _apart(scores)
+        counts = (~np.isnan(apart)).sum(axis=0).reshape(2, -1)
+        people = participants_with(apart, scores.participants).reshape(2, -1)
+        draws = np.stack(np.split(mean_draws(apart, scores.participants), 2, axis=1))
+        own: list[tuple[object, ...]] = []
+        for share in SHARES:
+            # The ends rest on one kind of scan alone.
+            used = np.array([share < 1, share > 0])
+            weights = np.array([1 - share, share])[used]
+            dice = np.tensordot(weights, _ends(apart)[used], 1)
+            bounds = np.stack(interval(np.tensordot(weights, draws[used], 1)))
+            bounds[:, people[used].min(axis=0) < 2] = np.nan
+            for number, ensemble in enumerate(scores.ensembles):
+                own.append((scores.label, ensemble, share, dice[number], *bounds[:, number], *counts[:, number]))
+        rows += sorted(own, key=lambda row: scores.ensembles.index(str(row[1])))
+    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS))
+
+
+def best_by_share(metrics: pd.DataFrame) -> pd.DataFrame:
+    """For each label the ranges of the share of lesion-free scans in which an ensemble is best, from
+    tables/metrics.tsv; columns as in CROSSING_COLUMNS.
+
+    Expected Dice are straight lines over the share (`expected_dice`), so the crossings are exact for these means. No
+    row for a label without test scans of both kinds.
+    """
+    rows: list[tuple[object, ...]] = []
+    for scores in _common(metrics):
+        ends = _ends(_apart(scores))
+        if not np.isnan(ends).any():
+            for low, high, best in _highest(ends):
+                dice = [(1 - share) * ends[0, best] + share * ends[1, best] for share in (low, high)]
+                rows.append((scores.label, low, high, scores.ensembles[best], *dice))
+    return pd.DataFrame(rows, columns=list(CROSSING_COLUMNS))
+
+
+def _highest(ends: Array) -> list[tuple[float, float, int]]:
+    """Of lines over 0 to 1, given by their ends (2, K), those that are highest: from, to and number; together if they
+    are the same."""
+    edges = {0.0, 1.0}
+    for one, other in combinations(range(ends.shape[1]), 2):
+        before, after = ends[:, one] - ends[:, other]
+        if before * after < 0:
+            edges.add(float(before / (before - after)))
+    found: dict[int, tuple[float, float]] = {}
+    points = sorted(edges)
+    for low, high in zip(points, points[1:], strict=False):
+        middle = (low + high) / 2
+        heights = (1 - middle) * ends[0] + middle * ends[1]
+        for number in np.flatnonzero(heights == heights.max()):
+            found[int(number)] = (found.get(int(number), (low, high))[0], high)
+    return sorted((low, high, number) for number, (low, high) in found.items())
+
+
+def _common(metrics: pd.DataFrame) -> list[Scores]:
+    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it."""
+    found = []
+    for scores in scores_by_label(metrics, (SCORE, *OF_LESIONS)):
+        if SCORE in scores.metrics:
+            known = ~np.isnan(scores.values[:, :, scores.metrics.index(SCORE)])
+            scores = scores.by(known.any(axis=0))
+            if scores.ensembles:
+                found.append(scores.of(known[:, known.any(axis=0)].all(axis=1)))
+    return found
+
+
+def _apart(scores: Scores) -> Array:
+    """`dice_or_empty` (N, 2 E): of scans with a lesion, beside it of scans without, NaN elsewhere."""
+    dice = scores.values[:, :, scores.metrics.index(SCORE)]
+    others = [place for place, name in enumerate(scores.metrics) if name in OF_LESIONS]
+    lesion = ~np.isnan(scores.values[:, :, others]).all(axis=(1, 2))[:, None]
+    return np.concatenate([np.where(lesion, dice, np.nan), np.where(lesion, np.nan, dice)], axis=1)
+
+
+def _ends(apart: Array) -> Array:
+    """Expected Dice (2, E) where no scan is lesion-free and where all are; NaN where there are no such scans."""
+    known = ~np.isnan(apart)
+    counts = known.sum(axis=0)
+    sums = np.where(known, apart, 0.0).sum(axis=0)
+    means = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return means.reshape(2, -1)

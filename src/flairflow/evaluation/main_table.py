@@ -1,0 +1,170 @@
+"""The main table of a paper: an ensemble a row, a few metrics with their intervals; as TSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flairflow.evaluation.metrics import METRICS
+from flairflow.tables import Column, column
+
+# What is shown side by side. Metrics of scans with a lesion stand beside metrics of all scans and of those without:
+# which ensemble is best depends on which of them is looked at.
+BLOCKS: dict[str, tuple[str, ...]] = {
+    "Standard metrics": (
+        "dice",
+        "lesion_f1",
+        "hd95_mm",
+        "absolute_volume_error_ml",
+        "dice_or_empty",
+        "scan_specificity",
+        "false_ml",
+    ),
+    "Metrics of arXiv 2601.20503": ("dsc", "ldsc", "ap", "dice_or_empty", "lfp_empty"),
+}
+SHOWN = tuple(dict.fromkeys(name for names in BLOCKS.values() for name in names))
+COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "ensemble": column("What segmented"),
+    "view": column("View of tables/summary.tsv, the primary one"),
+    "lesion_scans": column("Scans with a lesion"),
+    "lesion_free_scans": column("Scans known to have none"),
+    "participants": column("Participants whose scans they are"),
+}
+for _name in SHOWN:
+    COLUMNS |= {
+        _name: column(f"Mean of {_name} (tables/metrics.json)", METRICS[_name].units),
+        f"{_name}_low": column("Lower end of its 95 % interval (tables/summary.json)", METRICS[_name].units),
+        f"{_name}_high": column("Upper end of it", METRICS[_name].units),
+        f"{_name}_scans": column("Scans on which it is defined"),
+    }
+_ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "→": r"$\rightarrow$",
+}
+
+
+def main_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """A row per label and ensemble of tables/summary.tsv in its primary view; columns as in COLUMNS, NaN for metrics that
+    an ensemble does not have."""
+    primary = summary[summary["primary"].astype(bool)]
+    ensembles = list(primary["ensemble"].unique())
+    rows: list[dict[str, object]] = []
+    for label, of_label in primary.groupby("label", sort=False):
+        for ensemble in [name for name in ensembles if (of_label["ensemble"] == name).any()]:
+            own = of_label[of_label["ensemble"] == ensemble].set_index("metric")
+            where = own.index.map(lambda name: METRICS[name].where)
+            row: dict[str, object] = {"label": label, "ensemble": ensemble, "view": own["view"].iloc[0]}
+            for name, kind in (("lesion_scans", "lesion"), ("lesion_free_scans", "free")):
+                row[name] = int(own.loc[where == kind, "scans"].max()) if (where == kind).any() else 0
+            row["participants"] = int(own["participants"].max())
+            for name in own.index.intersection(SHOWN):
+                found = own.loc[name]
+                row |= {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+                row[f"{name}_scans"] = int(found["scans"])
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({f"{name}_scans": "Int64" for name in SHOWN})
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The main table as Markdown: a table per block that has values, and what the numbers are."""
+    lines = [_caption(table), ""]
+    for title, header, body in _blocks(table):
+        lines += [f"## {title}", "", _line(header), _line(["---"] * 2 + ["---:"] * (len(header) - 2))]
+        lines += [*map(_line, body), ""]
+    return "\n".join(lines)
+
+
+def as_latex(table: pd.DataFrame) -> str:
+    """The main table as LaTeX, a `table*` per block that has values; it needs the package booktabs."""
+    lines = ["% needs \\usepackage{booktabs}"]
+    for title, header, body in _blocks(table):
+        rows = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *body)]
+        # A rule between labels.
+        breaks = [number for number in range(1, len(body)) if body[number][0] != body[number - 1][0]]
+        for number in reversed(breaks):
+            rows.insert(number + 1, r"\midrule")
+        lines += [
+            r"\begin{table*}",
+            r"\centering",
+            r"\footnotesize",
+            rf"\caption{{{_escaped(f'{title}. {_caption(table)}')}}}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and cells of each block, without metrics and ensembles that have nothing in it."""
+    for title, names in BLOCKS.items():
+        shown = [name for name in names if table[name].notna().any()]
+        # A metric of two blocks alone makes no second one.
+        if own := [name for name in shown if sum(name in other for other in BLOCKS.values()) == 1]:
+            arrows = [f"{name.replace('_', ' ')} {_ARROWS[METRICS[name].better or 'zero']}" for name in shown]
+            rows = table[table[own].notna().any(axis=1)].to_dict("records")
+            body = [
+                [
+                    str(row["label"]),
+                    str(row["ensemble"]),
+                    f"{row['lesion_scans']} + {row['lesion_free_scans']}",
+                    *(_cell(row, name) for name in shown),
+                ]
+                for row in rows
+            ]
+            yield title, ["label", "ensemble", "n", *arrows], body
+
+
+def _cell(row: Mapping[Hashable, Any], name: str) -> str:
+    digits = 2 if METRICS[name].units else 3
+    mean, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+    if np.isnan(mean):
+        return "n/a"
+    return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _caption(table: pd.DataFrame) -> str:
+    view = ", ".join(table["view"].unique()) or "n/a"
+    counts = [
+        f"{label}: n = {_range(own['lesion_scans'])} + {_range(own['lesion_free_scans'])} scans of "
+        f"{_range(own['participants'])} participants"
+        for label, own in table.groupby("label", sort=False)
+    ]
+    return (
+        f"Means over the test scans ({view}) with 95 % bootstrap intervals, participants drawn with all their scans. "
+        "n: scans with a lesion + scans without. " + "; ".join([*counts, ""]).strip().rstrip(";") + "."
+    )
+
+
+def _range(counts: pd.Series) -> str:
+    low, high = counts.min(), counts.max()
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,0 +1,93 @@
+"""Ensembles ranked within each participant, and how sure the order is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means
+from flairflow.evaluation.metrics import METRICS
+from flairflow.evaluation.scores import Scores, scores_by_label
+from flairflow.evaluation.statistics import friedman_p
+from flairflow.images.grid import Array
+from flairflow.tables import Column, column
+
+RANK_COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "metric": column("A column of metrics.tsv, of those that have a better direction"),
+    "ensemble": column("What segmented"),
+    "scans": column("Scans of which every ensemble with this metric has a score: all else is of these"),
+    "participants": column("Participants whose scans they are"),
+    "left_out": column("Scans of which some have a score and others not; they count nowhere here"),
+    "mean_rank": column("Mean over participants of the rank among the ensembles, by the mean of its scans; 1 is best"),
+    "low": column("Lower end of its 95 % interval: percentile bootstrap over participants"),
+    "high": column("Upper end of it; n/a: fewer than two participants"),
+    "friedman_p": column("Friedman's test over participants that all ensembles rank alike; n/a: fewer than three"),
+}
+STABILITY_COLUMNS: dict[str, Column] = {
+    "label": column("Lesion label"),
+    "metric": column("A column of metrics.tsv, of those that have a better direction"),
+    "ensemble": column("What segmented"),
+    "rank": column("Place by mean rank, 1 is best"),
+    "share": column(
+        "Share of bootstrap draws of participants in which the ensemble takes this place; of those who tie each takes "
+        "an equal part of their places. n/a: fewer than two participants"
+    ),
+}
+
+
+def rank_ensembles(metrics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """From tables/metrics.tsv the mean ranks (RANK_COLUMNS) and how often each place is taken (STABILITY_COLUMNS).
+
+    Per label and metric the ensembles are ranked within each participant, by the mean over the participant's scans, ties
+    getting their mean rank; the better is what the metric's definition says, for metrics best at 0 the absolute value.
+    Only scans that all ensembles with the metric have are ranked; ensembles without any score of it are not ranked.
+    """
+    directed = [name for name, metric in METRICS.items() if metric.better]
+    ranks: list[tuple[object, ...]] = []
+    stability: list[tuple[object, ...]] = []
+    for scores in scores_by_label(metrics, directed):
+        for metric in scores.metrics:
+            if not np.isnan(scores.values[:, :, scores.metrics.index(metric)]).all():
+                rows, shares = _rank(scores, metric)
+                ranks += rows
+                stability += shares
+    return pd.DataFrame(ranks, columns=list(RANK_COLUMNS)), pd.DataFrame(stability, columns=list(STABILITY_COLUMNS))
+
+
+def _rank(scores: Scores, metric: str) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    cost = {"higher": np.negative, "lower": np.positive, "zero": np.abs}[METRICS[metric].better or "zero"]
+    values = cost(scores.values[:, :, scores.metrics.index(metric)])
+    measured = np.flatnonzero(~np.isnan(values).all(axis=0))
+    names = [scores.ensembles[number] for number in measured]
+    known = ~np.isnan(values[:, measured])
+    complete = known.all(axis=1)
+    left_out = int((known.any(axis=1) & ~complete).sum())
+    own = participant_means(values[complete][:, measured], scores.participants[complete])
+    mean = low = high = np.full(len(names), np.nan)
+    shares = np.full((len(names), len(names)), np.nan)
+    if len(own):
+        ranks = stats.rankdata(own, axis=1)
+        mean = ranks.mean(axis=0)
+        if len(own) > 1:
+            draws = mean_draws(ranks, np.arange(len(ranks)))
+            low, high = interval(draws)
+            shares = _shares(draws)
+    p = friedman_p(own)
+    about = int(complete.sum()), len(own), left_out
+    rows = [(scores.label, metric, name, *about, mean[i], low[i], high[i], p) for i, name in enumerate(names)]
+    stability = [
+        (scores.label, metric, name, place + 1, shares[i, place])
+        for i, name in enumerate(names)
+        for place in range(len(names))
+    ]
+    return rows, stability  # type: ignore[return-value]
+
+
+def _shares(draws: Array) -> Array:
+    """Of draws of mean ranks (R, K), how often each of K takes each place: (K, K)."""
+    first, last = (stats.rankdata(draws, axis=1, method=method) for method in ("min", "max"))
+    places = np.arange(1, draws.shape[1] + 1)
+    taken = [np.where((first <= place) & (place <= last), 1 / (last - first + 1), 0.0).mean(axis=0) for place in places]
+    return np.stack(taken, axis=1)

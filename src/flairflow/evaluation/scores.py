@@ -1,0 +1,104 @@
+"""The table of metrics as arrays: for each label scans by ensembles by metrics, so that statistics are done at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from flairflow.images.grid import Array
+
+log = logging.getLogger(__name__)
+# How many scans a warning names.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one label. N scans, E ensembles, M metrics.
+
+    scans, datasets, participants : (N,) names; participants are persons, who may have several scans.
+    values                        : (N, E, M), NaN where an ensemble has no score of a scan.
+    """
+
+    label: str
+    scans: Array
+    datasets: Array
+    participants: Array
+    ensembles: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: Array
+
+    def of(self, scans: Array) -> Scores:
+        """These scans alone, (N,) bool."""
+        return replace(
+            self,
+            scans=self.scans[scans],
+            datasets=self.datasets[scans],
+            participants=self.participants[scans],
+            values=self.values[scans],
+        )
+
+    def by(self, ensembles: Array) -> Scores:
+        """These ensembles alone, (E,) bool."""
+        names = tuple(name for name, chosen in zip(self.ensembles, ensembles, strict=True) if chosen)
+        return replace(self, ensembles=names, values=self.values[:, ensembles])
+
+    def populations(self) -> Iterator[Scores]:
+        """Parts of it whose metrics are defined on the same scans, those with a lesion or those without: metrics that
+        have no score at all are in none."""
+        defined = ~np.isnan(self.values).all(axis=1)
+        patterns, which = np.unique(defined, axis=1, return_inverse=True)
+        for number, scans in enumerate(patterns.T):
+            if scans.any():
+                chosen = np.flatnonzero(which.ravel() == number)
+                own = self.of(scans)
+                names = tuple(self.metrics[metric] for metric in chosen)
+                yield replace(own, metrics=names, values=own.values[:, :, chosen])
+
+
+def scores_by_label(table: pd.DataFrame, metrics: Iterable[str]) -> list[Scores]:
+    """The scores of each label of tables/metrics.tsv, in the table's order of labels and ensembles.
+
+    metrics : the columns wanted; those that the table lacks are left out.
+    A scan without a participant is its own. Values that are not finite, as some published tables have, are missing.
+    Raises ValueError where an ensemble has two rows of a scan and label.
+    """
+    names = [name for name in metrics if name in table.columns]
+    ensembles = pd.Index(table["ensemble"].unique())
+    found = []
+    for label, own in table.groupby("label", sort=False):
+        if (twice := own.duplicated(["scan", "ensemble"])).any():
+            scan, ensemble = own.loc[twice, ["scan", "ensemble"]].iloc[0]
+            raise ValueError(f"{label}: {ensemble} has two rows of the scan {scan}")
+        own = own.assign(scan=own["scan"].astype(str), participant=own["participant"].fillna(own["scan"]).astype(str))
+        about = own.drop_duplicates("scan").set_index("scan").sort_index()
+        known = [name for name in ensembles if (own["ensemble"] == name).any()]
+        values = np.full((len(about), len(known), len(names)), np.nan)
+        places = about.index.get_indexer(own["scan"]), pd.Index(known).get_indexer(own["ensemble"])
+        given = own[names].to_numpy(float)
+        values[places] = np.where(np.isfinite(given), given, np.nan)
+        columns = (about.index, about["dataset"].astype(str), about["participant"])
+        arrays = (np.asarray(column, dtype=str) for column in columns)
+        found.append(Scores(str(label), *arrays, tuple(known), tuple(names), values))
+    return found
+
+
+def warn_of_other_scans(table: pd.DataFrame) -> None:
+    """Say in the log which ensembles have scans that not all others of their label have."""
+    for label, own in table.groupby("label", sort=False):
+        sets = {name: set(scans) for name, scans in own.groupby("ensemble", sort=False)["scan"]}
+        common = set.intersection(*sets.values())
+        for name, scans in sets.items():
+            if other := sorted(map(str, scans - common)):
+                named = ", ".join(other[:NAMED]) + (", ..." if len(other) > NAMED else "")
+                log.warning(
+                    "%s: %s has %d scans that not every ensemble has (%s); ensembles are compared on those they share",
+                    label,
+                    name,
+                    len(other),
+                    named,
+                )

@@ -1,0 +1,77 @@
+"""Can these be scores at all? Names of metrics and labels, and values, against what each metric is."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import numpy as np
+import pandas as pd
+
+from flairflow.errors import ConfigError
+from flairflow.evaluation.metrics import METRICS, Metric
+from flairflow.published.reading import Given
+
+SHOWN = 5
+# Rounding of those who wrote the values.
+ROUNDING = 1e-6
+
+
+def check_values(given: Given) -> None:
+    """Raises ConfigError, naming the file, the first faults and what to do, for metrics that METRICS does not have,
+    names that are none of a label, values that a metric cannot take (inf is one of those only below 0), and for values
+    where the reference is empty of metrics that need a lesion, or the other way round."""
+    for metric in given.values["metric"].unique():
+        if metric not in METRICS:
+            near = difflib.get_close_matches(metric, METRICS, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigError(
+                f"{given.path}: metric {metric!r} is not known{hint}; docs/metrics.md has all, with their definitions: "
+                "rename it to the one with the same definition, or leave it out"
+            )
+    for label in given.values["label"].unique():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", label):
+            raise ConfigError(f"{given.path}: label {label!r}: only letters and digits, a letter first; rename it")
+    faults: list[str] = []
+    for metric, own in given.values.groupby("metric", sort=False):
+        low, high, whole = _range(METRICS[str(metric)])
+        values = own["value"]
+        wrong = own[(values < low - ROUNDING) | (values > high + ROUNDING) & np.isfinite(values)]
+        faults += [f"{_which(row)} is {row.value:g}, not from {low:g} to {high:g}" for row in wrong.itertuples()]
+        if whole:
+            wrong = own[np.isfinite(values) & ((values - values.round()).abs() > ROUNDING)]
+            faults += [f"{_which(row)} is {row.value:g}, not a whole number" for row in wrong.itertuples()]
+    if faults:
+        _refuse(given, faults, "mend the file, or leave these values out (NaN or n/a)")
+
+
+def check_places(given: Given, table: pd.DataFrame) -> None:
+    """Raises ConfigError for values where their metric is not defined: where `n_gt` says that there is no lesion and
+    it needs one, or the other way round. `table`: the file's scans, columns as in tables/metrics.tsv."""
+    if "n_gt" not in table:
+        return
+    faults = []
+    for name in set(table.columns) & set(METRICS):
+        where = METRICS[name].where
+        wrong = table[table[name].notna() & ((table["n_gt"] > 0) if where == "free" else (table["n_gt"] == 0))]
+        if where != "all":
+            what = f"no value: n_gt is {'not 0' if where == 'free' else '0'} there"
+            faults += [f"{name} of {row.label} in {row.scan} must have {what}" for row in wrong.itertuples()]
+    if faults:
+        _refuse(given, faults, "mend n_gt or these values")
+
+
+def _refuse(given: Given, faults: list[str], what: str) -> None:
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    raise ConfigError(f"{given.path}: {'; '.join(faults[:SHOWN])}{more}; {what}")
+
+
+def _which(row: object) -> str:
+    return f"{row.metric} of {row.label} in {row.scan}"  # type: ignore[attr-defined]
+
+
+def _range(metric: Metric) -> tuple[float, float, bool]:
+    """The smallest and the largest value a metric can take, and whether it is a count."""
+    counts = metric.name.startswith(("n_", "lesions_", "found_", "lfp_", "false_lesions", "lesion_count"))
+    share = metric.name == "calibration_error" or (metric.better == "higher" and not counts)
+    return -np.inf if metric.better == "zero" else 0.0, 1.0 if share else np.inf, counts

@@ -1,0 +1,28 @@
+"""Imported results compared with each other: the tables of the comparison without a cohort of one's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from flairflow.evaluation.comparison_tables import write_comparison_tables
+from flairflow.evaluation.metrics import COLUMNS
+from flairflow.paths import Results
+from flairflow.published.imported import read_imported
+from flairflow.published.numbers import read_numbers
+from flairflow.tables import write_table
+
+log = logging.getLogger(__name__)
+
+
+def compare_results(paths: Sequence[Path], out: Path, published: Path | None) -> None:
+    """Write tables/metrics.tsv of all tables (`import-results` makes such) and the tables that compare their ensembles.
+
+    published : means to stand beside theirs (`published.numbers`).
+    Raises ConfigError, naming the file, for tables that cannot be compared.
+    """
+    results, table = Results(out), read_imported(paths)
+    write_table(results.table("metrics"), table[[name for name in COLUMNS if name in table]], COLUMNS)
+    write_comparison_tables(results, read_numbers(published))
+    log.info("compared %s: %s", ", ".join(table["ensemble"].unique()), results.table("metrics").parent)

@@ -1,0 +1,86 @@
+"""Published means beside one's own: the table that `compare.published` names. Light: the rules ask."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from flairflow.config.models import Config
+from flairflow.errors import ConfigError
+from flairflow.evaluation.metrics import METRICS
+from flairflow.published.ids import repeated
+from flairflow.tables import Column, column, read_foreign_table
+
+log = logging.getLogger(__name__)
+
+KEYS = ["label", "metric", "ensemble"]
+COLUMNS: dict[str, Column] = {
+    "published": column("The mean that was published (compare.published)"),
+    "difference": column("mean minus published"),
+}
+
+
+def with_published(summary: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """The summary with the columns `published` and `difference` (mean minus published).
+
+    summary : a row per label, metric, ensemble, view and dataset, with `mean`; published numbers are means over all
+              scans, so they stand in the rows of the view `pooled`, NaN elsewhere.
+    numbers : columns label, metric, ensemble, value (`read_numbers`).
+    """
+    if lost := sorted(set(numbers["ensemble"]) - set(summary["ensemble"])):
+        log.warning("published numbers of %s stand beside nothing: no ensemble has that name", ", ".join(lost))
+    published = summary[KEYS].merge(numbers, how="left", on=KEYS)["value"].set_axis(summary.index)
+    published = published.where(summary["view"] == "pooled")
+    return summary.assign(published=published, difference=summary["mean"] - published)
+
+
+def as_markdown(summary: pd.DataFrame) -> str:
+    """The rows of `with_published` that have a published number, as a section of Markdown; "" where there are none."""
+    rows = summary[summary["published"].notna()]
+    if rows.empty:
+        return ""
+    lines = ["", "## Beside what was published", ""]
+    lines += [
+        "| label | metric | ensemble | scans | mean | published | difference |",
+        "|" + " --- |" * 3 + " --: |" * 4,
+    ]
+    lines += [
+        f"| {row.label} | {row.metric} | {row.ensemble} | {row.scans} | {row.mean:.4f} | {row.published:g} | "
+        f"{row.difference:+.4f} |"
+        for row in rows.itertuples()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def read_numbers(path: Path | None) -> pd.DataFrame:
+    """A TSV with the columns label, metric, ensemble and value; without a path an empty one. Raises ConfigError, naming
+    the file, where it has others, a metric that there is none of, a value that is no number, or one twice."""
+    if path is None:
+        return pd.DataFrame({**{key: pd.Series(dtype=str) for key in KEYS}, "value": pd.Series(dtype=float)})
+    table = read_foreign_table(path)
+    if set(table.columns) != {*KEYS, "value"}:
+        raise ConfigError(f"{path}: needs the columns {', '.join(KEYS)} and value, has {', '.join(table.columns)}")
+    if unknown := [name for name in table["metric"].unique() if name not in METRICS]:
+        raise ConfigError(f"{path}: metric {', '.join(unknown)} is not known (docs/metrics.md has all)")
+    if twice := repeated(" ".join(row) for row in table[KEYS].itertuples(index=False)):
+        raise ConfigError(f"{path}: stands twice: {'; '.join(twice)}; leave one")
+    values = pd.to_numeric(table["value"], errors="coerce")
+    if values.isna().any():
+        line = int(values.isna().argmax()) + 2
+        raise ConfigError(f"{path}: line {line}: {table['value'][line - 2]!r} is no number")
+    return table.assign(value=values)
+
+
+def check_published(config: Config) -> None:
+    """Raises ConfigError, before anything runs, where the published numbers cannot be read or name other labels."""
+    try:
+        numbers = read_numbers(config.compare.published)
+    except ConfigError as error:
+        raise ConfigError(f"config: compare.published: {error}") from None
+    if wrong := sorted(set(numbers["label"]) - set(config.labels)):
+        raise ConfigError(
+            f"config: compare.published: {config.compare.published}: label {', '.join(wrong)} is none of "
+            f"{', '.join(config.labels)}"
+        )
