@@ -12,7 +12,9 @@ MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
 # The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
 RULES = ("one_threshold", "two_thresholds")
-# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report.
+# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report. All but the
+# last are made from tables alone.
+GALLERY = "gallery"
 FIGURES = (
     "ranking",
     "cohorts",
@@ -22,7 +24,7 @@ FIGURES = (
     "size_recall",
     "false_volume",
     "agreement",
-    "gallery",
+    GALLERY,
 )
 # What `flairflow compare` makes of tables/metrics.tsv; `main` is also there in Markdown and LaTeX.
 COMPARISON_TABLES = (
@@ -154,13 +156,8 @@ class Results:
         return self.root / "tables" / f"{name}.tsv"
 
     def figure(self, name: str, label: str, kind: str) -> Path:
-        """A figure of the comparison: `name` one of FIGURES, `kind` svg or png."""
+        """A figure of the comparison: `name` one of FIGURES; `kind` svg, png, or json: what is said of it."""
         return self.root / "figures" / f"{name}_{label}.{kind}"
-
-    @property
-    def captions(self) -> Path:
-        """Of each figure, by its file name without suffix: title, caption and the tables it was made from."""
-        return self.root / "figures" / "captions.json"
 
     @property
     def comparison_tables(self) -> list[Path]:
@@ -170,10 +167,6 @@ class Results:
 
     def main_table(self, kind: str) -> Path:
         return self.table("main").with_suffix(f".{kind}")
-
-    @property
-    def comparison_figure(self) -> Path:
-        return self.table("comparison").with_suffix(".png")
 
     @property
     def report(self) -> Path:

@@ -10,11 +10,14 @@ from scipy import stats
 
 from flairflow.evaluation.statistics import (
     bootstrap_interval,
+    friedman_p,
     gap_share,
     holm,
     mean,
     mean_difference,
+    rank_biserial,
     signed_rank_p,
+    standardised_difference,
 )
 
 
@@ -79,3 +82,28 @@ def test_holm_by_hand() -> None:
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
+
+
+def test_the_rank_biserial_correlation_by_hand() -> None:
+    # Ranks of the absolute values 1 to 4; only the smallest is on the other side.
+    assert rank_biserial(np.array([0.4, 0.2, -0.1, 0.3])) == pytest.approx((9 - 1) / 10)
+    assert rank_biserial(np.array([0.4, 0.0])) == 1
+    assert rank_biserial(np.array([-0.2, -0.2])) == -1
+    assert rank_biserial(np.zeros(3)) == 0
+    assert np.isnan(rank_biserial(np.array([])))
+
+
+def test_the_standardised_difference_by_hand() -> None:
+    assert standardised_difference(np.array([1.0, 2.0, 3.0])) == pytest.approx(2)
+    assert np.isnan(standardised_difference(np.array([0.1 + 0.2, 0.3, 0.3])))  # equal but for rounding
+    assert np.isnan(standardised_difference(np.array([1.0])))
+
+
+def test_friedmans_test_by_hand() -> None:
+    # Conover (1999): without ties 12 / (n k (k + 1)) sum R^2 - 3 n (k + 1).
+    scores = np.array([[1, 2, 3], [1, 3, 2], [1, 2, 3], [2, 1, 3]])
+    sums = np.array([5, 8, 11])
+    statistic = 12 / (4 * 3 * 4) * (sums**2).sum() - 3 * 4 * 4
+    assert friedman_p(scores) == pytest.approx(stats.chi2.sf(statistic, 2))
+    assert friedman_p(np.ones((5, 3))) == 1
+    assert np.isnan(friedman_p(scores[:, :2])) and np.isnan(friedman_p(scores[:1]))

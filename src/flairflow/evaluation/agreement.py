@@ -24,7 +24,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "icc": column("ICC(A,1) of predicted and reference volume: two-way, absolute agreement, single measurement"),
     "icc_low": column("Lower end of its 95 % interval, by the F distribution; scans are taken as independent"),
-    "icc_high": column("Upper end of it; n/a: fewer than three scans, or volumes that are all the same"),
+    "icc_high": column("Upper end of it; n/a: fewer than three scans, or scans that do not differ"),
     "bias": column("Mean of predicted minus reference"),
     "bias_low": column("Lower end of its 95 % interval (t)"),
     "bias_high": column("Upper end of it"),
@@ -35,6 +35,8 @@ COLUMNS: dict[str, Column] = {
     "limit_high_from": column("Lower end of its 95 % interval"),
     "limit_high_to": column("Upper end of it"),
 }
+# A mean square that is 0 but for rounding, relative to the others.
+_NONE = 1e-14
 
 
 def volume_agreement(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -59,9 +61,9 @@ def volume_agreement(metrics: pd.DataFrame) -> pd.DataFrame:
 def intraclass_correlation(ratings: Array) -> tuple[float, float, float]:
     """ICC(A,1) of ratings (targets, raters) with its 95 % interval (McGraw & Wong 1996, tables 4 and 7): the agreement
     of single ratings, where a rater who is always higher does not agree. NaN for fewer than three targets, or ratings
-    that are all the same."""
+    that are all the same; targets that do not differ have no interval."""
     targets, raters = ratings.shape
-    if targets < 3 or np.ptp(ratings) == 0:
+    if targets < 3:
         return np.nan, np.nan, np.nan
     rows, columns = ratings.mean(axis=1, keepdims=True), ratings.mean(axis=0, keepdims=True)
     mean = ratings.mean()
@@ -69,16 +71,20 @@ def intraclass_correlation(ratings: Array) -> tuple[float, float, float]:
     of_columns = targets * ((columns - mean) ** 2).sum() / (raters - 1)
     freedom = (targets - 1) * (raters - 1)
     error = ((ratings - rows - columns + mean) ** 2).sum() / freedom
+    if not of_rows + of_columns + error:
+        return np.nan, np.nan, np.nan
     icc = (of_rows - error) / (of_rows + (raters - 1) * error + raters * (of_columns - error) / targets)
-    if of_columns + error <= 1e-14 * of_rows:
+    if of_columns + error <= _NONE * of_rows:
         return 1.0, 1.0, 1.0
+    if of_rows <= _NONE * (of_columns + error):
+        return float(icc), np.nan, np.nan
     a = raters * icc / (targets * (1 - icc))
     b = 1 + raters * icc * (targets - 1) / (targets * (1 - icc))
     v = (a * of_columns + b * error) ** 2 / ((a * of_columns) ** 2 / (raters - 1) + (b * error) ** 2 / freedom)
     below, above = stats.f.ppf((1 + LEVEL) / 2, [targets - 1, v], [v, targets - 1])
     spread = raters * of_columns + (raters * targets - raters - targets) * error
-    low = targets * (of_rows - below * error) / (below * spread + targets * of_rows)
-    high = targets * (above * of_rows - error) / (spread + targets * above * of_rows)
+    low = targets * (of_rows / below - error) / (spread + targets * of_rows / below)
+    high = targets * (of_rows - error / above) / (spread / above + targets * of_rows)
     return float(icc), float(low), float(high)
 
 

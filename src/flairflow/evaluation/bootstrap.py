@@ -15,8 +15,8 @@ def ratio_draws(above: Array, below: Array, participants: Array) -> Array:
 
     above, below : (N, K) of N scans, for K ratios sum(above) / sum(below).
     participants : (N,) whose scans they are: numbers or names.
-    Returns (RESAMPLES, K), equal for equal arguments. NaN where the lower sum of a draw is 0. All ratios are of the same
-    draws, so differences of columns are paired.
+    Returns (RESAMPLES, K), equal for equal arguments. NaN where the lower sum of a draw is 0. All ratios are of the
+    same draws, so differences of columns are paired.
     """
     persons, owners = np.unique(participants, return_inverse=True)
     upper, lower = (sums_by(owners, len(persons), values) for values in (above, below))
@@ -30,13 +30,13 @@ def ratio_draws(above: Array, below: Array, participants: Array) -> Array:
 
 
 def mean_draws(values: Array, participants: Array) -> Array:
-    """The means over scans in each draw (`ratio_draws`); values (N, K), NaN where a scan has none: it does not count."""
+    """The means over scans in each draw (`ratio_draws`); values (N, K), NaN where a scan does not count."""
     known = ~np.isnan(values)
     return ratio_draws(np.where(known, values, 0.0), known.astype(float), participants)
 
 
 def interval(draws: Array) -> tuple[Array, Array]:
-    """The 95 % percentile intervals of draws (RESAMPLES, K): lows (K,) and highs (K,). Draws that are NaN are left out."""
+    """The 95 % percentile intervals of draws (RESAMPLES, K): lows (K,) and highs (K,). NaN draws are left out."""
     bounds = np.full((2, draws.shape[1]), np.nan)
     missing = np.isnan(draws)
     whole, some = ~missing.any(axis=0), missing.any(axis=0) & ~missing.all(axis=0)

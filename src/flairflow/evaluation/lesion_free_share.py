@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ SHARE_COLUMNS: dict[str, Column] = {
     "ensemble": column("What segmented"),
     "share": column("Share of a cohort's scans that have no lesion of this label"),
     "dice": column(
-        "Expected mean of dice_or_empty in such a cohort: (1 - share) x mean over scans with a lesion + share x mean over "
-        "scans without, of the test scans that all ensembles have; n/a: there are no such scans"
+        "Expected mean of dice_or_empty in such a cohort: (1 - share) x mean over scans with a lesion + share x mean "
+        "over scans without, of the test scans that all ensembles have; n/a: there are no such scans"
     ),
     "low": column("Lower end of its 95 % interval: percentile bootstrap over participants, with all their scans"),
     "high": column("Upper end of it; n/a: fewer than two participants"),
@@ -92,10 +92,11 @@ def _highest(ends: Array) -> list[tuple[float, float, int]]:
     for one, other in combinations(range(ends.shape[1]), 2):
         before, after = ends[:, one] - ends[:, other]
         if before * after < 0:
-            edges.add(float(before / (before - after)))
+            # Lines that cross in one point do so only up to rounding.
+            edges.add(round(float(before / (before - after)), 12))
     found: dict[int, tuple[float, float]] = {}
     points = sorted(edges)
-    for low, high in zip(points, points[1:], strict=False):
+    for low, high in pairwise(points):
         middle = (low + high) / 2
         heights = (1 - middle) * ends[0] + middle * ends[1]
         for number in np.flatnonzero(heights == heights.max()):
@@ -104,22 +105,23 @@ def _highest(ends: Array) -> list[tuple[float, float, int]]:
 
 
 def _common(metrics: pd.DataFrame) -> list[Scores]:
-    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it."""
+    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it; no label
+    of which is not known which scans have a lesion."""
     found = []
     for scores in scores_by_label(metrics, (SCORE, *OF_LESIONS)):
-        if SCORE in scores.metrics:
-            known = ~np.isnan(scores.values[:, :, scores.metrics.index(SCORE)])
-            scores = scores.by(known.any(axis=0))
-            if scores.ensembles:
-                found.append(scores.of(known[:, known.any(axis=0)].all(axis=1)))
+        if SCORE in scores.metrics and len(scores.metrics) > 1:
+            missing = np.isnan(scores.of_metric(SCORE))
+            measured = scores.by(np.asarray(~missing.all(axis=0)))
+            if measured.ensembles:
+                found.append(measured.of(np.asarray(~np.isnan(measured.of_metric(SCORE)).any(axis=1))))
     return found
 
 
 def _apart(scores: Scores) -> Array:
     """`dice_or_empty` (N, 2 E): of scans with a lesion, beside it of scans without, NaN elsewhere."""
-    dice = scores.values[:, :, scores.metrics.index(SCORE)]
-    others = [place for place, name in enumerate(scores.metrics) if name in OF_LESIONS]
-    lesion = ~np.isnan(scores.values[:, :, others]).all(axis=(1, 2))[:, None]
+    dice = scores.of_metric(SCORE)
+    others = np.concatenate([scores.of_metric(name) for name in scores.metrics if name in OF_LESIONS], axis=1)
+    lesion = ~np.isnan(others).all(axis=1, keepdims=True)
     return np.concatenate([np.where(lesion, dice, np.nan), np.where(lesion, np.nan, dice)], axis=1)
 
 
@@ -128,5 +130,5 @@ def _ends(apart: Array) -> Array:
     known = ~np.isnan(apart)
     counts = known.sum(axis=0)
     sums = np.where(known, apart, 0.0).sum(axis=0)
-    means = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    means: Array = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
     return means.reshape(2, -1)

@@ -52,7 +52,7 @@ def compare_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(part: Scores, metric: str) -> list[tuple[object, ...]]:
-    values = part.values[:, :, part.metrics.index(metric)]
+    values = part.of_metric(metric)
     if METRICS[metric].better == "zero":
         values = np.abs(values)
     known = ~np.isnan(values)

@@ -40,16 +40,16 @@ STABILITY_COLUMNS: dict[str, Column] = {
 def rank_ensembles(metrics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """From tables/metrics.tsv the mean ranks (RANK_COLUMNS) and how often each place is taken (STABILITY_COLUMNS).
 
-    Per label and metric the ensembles are ranked within each participant, by the mean over the participant's scans, ties
-    getting their mean rank; the better is what the metric's definition says, for metrics best at 0 the absolute value.
-    Only scans that all ensembles with the metric have are ranked; ensembles without any score of it are not ranked.
+    Per label and metric the ensembles are ranked within each participant, by the mean over the participant's scans,
+    ties getting their mean rank. Which is better says the metric's definition; of metrics best at 0 it is the absolute
+    value. Only scans that all ensembles with the metric have are ranked, and only ensembles that have any score of it.
     """
     directed = [name for name, metric in METRICS.items() if metric.better]
     ranks: list[tuple[object, ...]] = []
     stability: list[tuple[object, ...]] = []
     for scores in scores_by_label(metrics, directed):
         for metric in scores.metrics:
-            if not np.isnan(scores.values[:, :, scores.metrics.index(metric)]).all():
+            if not np.isnan(scores.of_metric(metric)).all():
                 rows, shares = _rank(scores, metric)
                 ranks += rows
                 stability += shares
@@ -58,7 +58,7 @@ def rank_ensembles(metrics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _rank(scores: Scores, metric: str) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     cost = {"higher": np.negative, "lower": np.positive, "zero": np.abs}[METRICS[metric].better or "zero"]
-    values = cost(scores.values[:, :, scores.metrics.index(metric)])
+    values = cost(scores.of_metric(metric))
     measured = np.flatnonzero(~np.isnan(values).all(axis=0))
     names = [scores.ensembles[number] for number in measured]
     known = ~np.isnan(values[:, measured])

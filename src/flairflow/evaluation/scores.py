@@ -32,6 +32,11 @@ class Scores:
     metrics: tuple[str, ...]
     values: Array
 
+    def of_metric(self, name: str) -> Array:
+        """The scores (N, E) of one metric."""
+        values: Array = self.values[:, :, self.metrics.index(name)]
+        return values
+
     def of(self, scans: Array) -> Scores:
         """These scans alone, (N,) bool."""
         return replace(
@@ -78,12 +83,13 @@ def scores_by_label(table: pd.DataFrame, metrics: Iterable[str]) -> list[Scores]
         about = own.drop_duplicates("scan").set_index("scan").sort_index()
         known = [name for name in ensembles if (own["ensemble"] == name).any()]
         values = np.full((len(about), len(known), len(names)), np.nan)
-        places = about.index.get_indexer(own["scan"]), pd.Index(known).get_indexer(own["ensemble"])
+        places = about.index.get_indexer(pd.Index(own["scan"])), pd.Index(known).get_indexer(pd.Index(own["ensemble"]))
         given = own[names].to_numpy(float)
         values[places] = np.where(np.isfinite(given), given, np.nan)
-        columns = (about.index, about["dataset"].astype(str), about["participant"])
-        arrays = (np.asarray(column, dtype=str) for column in columns)
-        found.append(Scores(str(label), *arrays, tuple(known), tuple(names), values))
+        scans, datasets, people = (
+            np.asarray(column, dtype=str) for column in (about.index, about["dataset"], about["participant"])
+        )
+        found.append(Scores(str(label), scans, datasets, people, tuple(known), tuple(names), values))
     return found
 
 

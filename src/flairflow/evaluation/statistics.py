@@ -75,15 +75,15 @@ def rank_biserial(differences: Array) -> float:
 
 
 def standardised_difference(differences: Array) -> float:
-    """Cohen's d_z of paired differences (Cohen 1988): their mean by their standard deviation (n - 1). NaN for fewer than
-    two, and where all are the same."""
+    """Cohen's d_z of paired differences (Cohen 1988): their mean by their standard deviation (n - 1). NaN for fewer
+    than two, and where all are the same."""
     if len(differences) < 2 or np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return np.nan
     return float(differences.mean() / differences.std(ddof=1))
 
 
 def friedman_p(scores: Array) -> float:
-    """P value of Friedman's test (Friedman 1937) that methods, the columns of scores (N, K), are ranked alike by chance.
+    """P value of Friedman's test (Friedman 1937) that methods, the columns of scores (N, K), are alike.
 
     The chi-squared approximation, corrected for ties; 1 where all are tied everywhere. NaN for fewer than three methods
     (the signed-rank test is for two) or two rows.

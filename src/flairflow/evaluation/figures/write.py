@@ -23,7 +23,7 @@ from flairflow.evaluation.figures.size_recall import size_recall
 from flairflow.evaluation.figures.style import Drawing, of_label, save
 from flairflow.evaluation.metrics import METRICS, Metric
 from flairflow.files import write_text
-from flairflow.paths import FIGURES, Results
+from flairflow.paths import GALLERY, Results
 from flairflow.report.mosaics import Axial, axial
 from flairflow.report.scans import read_segmented
 from flairflow.tables import read_table
@@ -46,20 +46,20 @@ LESIONS = ("lesion_f1", "lesion_f1_6", "ldsc")
 FALSE = ("false_ml", "false_lesions", "lfp_empty")
 
 
-def write_figures(config: Config, results: Results) -> None:
-    """figures/NAME_LABEL.svg and .png for every name in FIGURES and every label, and figures/captions.json."""
+def write_figures(results: Results, labels: Sequence[str]) -> None:
+    """The figures of FIGURES but the gallery, for every label: each an SVG, a PNG and a JSON that says what it shows."""
     tables = read_tables(results)
-    captions = {}
+    for label in labels:
+        for name, drawing in draw_tables(tables, label).items():
+            _write(drawing, name, label, results)
+
+
+def write_galleries(config: Config, results: Results) -> None:
+    """The same of the gallery, of the ensemble that delivers the masks."""
+    metrics = read_tables(results)["metrics"]
     for label in config.labels:
-        drawings = draw_tables(tables, label)
-        pictures = _pictures(tables["metrics"], label, config, results)
-        drawings["gallery"] = gallery(pictures, label, config.segmenter)
-        for name in FIGURES:
-            drawing, paths = drawings[name], [results.figure(name, label, kind) for kind in ("svg", "png")]
-            save(drawing, *paths)
-            about = {"title": drawing.title, "caption": drawing.caption, "tables": drawing.tables}
-            captions[paths[0].stem] = about
-    write_text(results.captions, json.dumps(captions, indent=2) + "\n")
+        drawing = gallery(_pictures(metrics, label, config, results), label, config.segmenter)
+        _write(drawing, GALLERY, label, results)
 
 
 def read_tables(results: Results) -> dict[str, pd.DataFrame]:
@@ -92,6 +92,12 @@ def _common(rows: pd.DataFrame, names: Sequence[str]) -> Metric:
     """The first of some metrics of which most ensembles have scores."""
     known = {name: rows.loc[rows[name].notna(), "ensemble"].nunique() for name in names}
     return METRICS[max(names, key=lambda name: known[name])]
+
+
+def _write(drawing: Drawing, name: str, label: str, results: Results) -> None:
+    save(drawing, *(results.figure(name, label, kind) for kind in ("svg", "png")))
+    about = {"title": drawing.title, "caption": drawing.caption, "tables": drawing.tables}
+    write_text(results.figure(name, label, "json"), json.dumps(about, indent=2) + "\n")
 
 
 def _pictures(metrics: pd.DataFrame, label: str, config: Config, results: Results) -> list[Picture]:

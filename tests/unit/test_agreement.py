@@ -1,0 +1,98 @@
+"""Volume agreement against published worked examples and plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from flairflow.evaluation.agreement import COLUMNS, intraclass_correlation, limits_of_agreement, volume_agreement
+from metric_tables import metric_table
+
+# Shrout & Fleiss 1979, table 2: six targets, four judges.
+JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
+
+
+def test_the_example_of_shrout_and_fleiss() -> None:
+    icc, low, high = intraclass_correlation(JUDGES)
+    assert icc == pytest.approx(0.29, abs=0.005)  # their ICC(2,1)
+    # The interval that the R packages psych and irr give for it.
+    assert (low, high) == pytest.approx((0.019, 0.761), abs=0.001)
+
+
+def test_two_raters_by_plain_sums() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.lognormal(1, 1, 25)
+    ratings = np.stack([truth, 0.8 * truth + rng.normal(0, 0.5, 25)], axis=1)
+    mean, n = ratings.mean(), 25
+    between = sum(2 * (row.mean() - mean) ** 2 for row in ratings)
+    raters = sum(n * (column.mean() - mean) ** 2 for column in ratings.T)
+    rest = sum((value - mean) ** 2 for value in ratings.ravel()) - between - raters
+    msr, msc, mse = between / (n - 1), raters, rest / (n - 1)
+    icc, low, high = intraclass_correlation(ratings)
+    assert icc == pytest.approx((msr - mse) / (msr + mse + 2 / n * (msc - mse)))
+    assert low < icc < high < 1
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    covered = []
+    for _ in range(400):
+        # Two raters whose own levels differ at random: variances of targets 4, raters 0.02, rest 1.
+        ratings = rng.normal(0, 2, (20, 1)) + rng.normal(0, 0.02**0.5, 2) + rng.normal(0, 1, (20, 2))
+        _, low, high = intraclass_correlation(ratings)
+        covered.append(low <= 4 / 5.02 <= high)
+    assert 0.91 <= np.mean(covered) <= 0.985
+
+
+def test_what_agrees_and_what_cannot_be_said() -> None:
+    volumes = np.array([1.0, 4.0, 2.0, 8.0])
+    assert intraclass_correlation(np.stack([volumes, volumes], axis=1)) == (1, 1, 1)
+    shifted, _, _ = intraclass_correlation(np.stack([volumes, volumes + 3], axis=1))
+    assert shifted < 0.8  # a rater who is always higher does not agree
+    assert np.isnan(intraclass_correlation(np.zeros((5, 2)))).all()
+    assert np.isnan(intraclass_correlation(np.array([[1.0, 2.0], [2.0, 3.0]]))).all()
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 100)] * 2), min_size=3, max_size=12))
+def test_agreement_is_symmetric_and_at_most_one(pairs: list[tuple[float, float]]) -> None:
+    ratings = np.array(pairs)
+    one, other = intraclass_correlation(ratings), intraclass_correlation(ratings[:, ::-1])
+    assert one == pytest.approx(other, abs=1e-6, nan_ok=True)
+    assert np.isnan(one[0]) or one[0] <= 1 + 1e-9
+    if not np.isnan(one[1]):
+        assert one[1] - 1e-6 <= one[0] <= one[2] + 1e-6
+
+
+def test_limits_of_agreement_by_hand() -> None:
+    differences = np.array([1.0, -1.0, 2.0, 0.0, 3.0])
+    sd, t = np.sqrt(2.5), stats.t.ppf(0.975, 4)
+    bias, low, high, lower, lower_from, lower_to, upper, upper_from, upper_to = limits_of_agreement(differences)
+    assert (bias, low, high) == pytest.approx((1, 1 - t * sd / 5**0.5, 1 + t * sd / 5**0.5))
+    assert (lower, upper) == pytest.approx((1 - 1.96 * sd, 1 + 1.96 * sd), abs=1e-3)
+    # Bland & Altman 1999: var(limit) = (1 / n + 1.96^2 / (2 (n - 1))) s^2
+    half = t * sd * np.sqrt(1 / 5 + 1.96**2 / 8)
+    assert (lower_from, lower_to, upper_from, upper_to) == pytest.approx(
+        (lower - half, lower + half, upper - half, upper + half), abs=1e-3
+    )
+    assert limits_of_agreement(np.array([2.0]))[0] == 2 and np.isnan(limits_of_agreement(np.array([2.0]))[1:]).all()
+
+
+def test_both_scales_stand_in_the_table() -> None:
+    volumes = {"reference_ml": [1.0, 2.0, 4.0, 0.0, 3.0], "predicted_ml": [2.0, 4.0, 8.0, 1.0, 0.0]}
+    metrics = metric_table({"m": volumes, "published": {"dsc": [0.5]}})
+    table = volume_agreement(metrics)
+    assert list(table.columns) == list(COLUMNS)
+    assert table[["ensemble", "scale", "scans"]].to_numpy().tolist() == [["m", "ml", 5], ["m", "log", 3]]
+    assert table["bias"].tolist() == pytest.approx([1.0, np.log(2)])
+    # Twice as much everywhere: the ratio has no spread, the difference has.
+    assert table["limit_high"].iloc[1] - table["limit_low"].iloc[1] == pytest.approx(0)
+    assert table["limit_high"].iloc[0] > table["bias"].iloc[0]
+
+
+def test_without_volumes_there_is_no_row() -> None:
+    assert volume_agreement(metric_table({"m": {"dsc": [0.5]}})).empty
+    table = volume_agreement(metric_table({"m": {"reference_ml": [0.0], "predicted_ml": [0.0]}}))
+    assert table["scans"].tolist() == [1, 0] and np.isnan(table["icc"]).all() and table["bias"].tolist()[0] == 0

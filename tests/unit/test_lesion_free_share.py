@@ -1,0 +1,143 @@
+"""Which ensemble for which cohort: straight lines, their crossings, and the published numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flairflow.evaluation.lesion_free_share import (
+    CROSSING_COLUMNS,
+    SHARE_COLUMNS,
+    SHARES,
+    best_by_share,
+    expected_dice,
+)
+from metric_tables import metric_table
+
+NOTHING = np.nan
+
+
+def cohort(**given: tuple[list[float], list[float]]) -> pd.DataFrame:
+    """By ensemble the Dice of scans with a lesion, and 0 or 1 of scans without."""
+    return metric_table(
+        {
+            name: {"dice": [*lesion, *[NOTHING] * len(free)], "dice_or_empty": [*lesion, *free]}
+            for name, (lesion, free) in given.items()
+        }
+    )
+
+
+def test_expected_dice_by_hand() -> None:
+    table = expected_dice(cohort(bold=([0.5, 0.7], [0, 0, 1]), shy=([0.3, 0.5], [1, 1, 1])))
+    assert list(table.columns) == list(SHARE_COLUMNS) and len(table) == 2 * 21
+    assert table["share"].tolist()[:21] == pytest.approx(np.linspace(0, 1, 21))
+    rows = table.set_index(["ensemble", "share"])
+    assert rows.loc[("bold", 0.0), "dice"] == pytest.approx(0.6)
+    assert rows.loc[("bold", 0.25), "dice"] == pytest.approx(0.75 * 0.6 + 0.25 / 3)
+    assert rows.loc[("bold", 1.0), "dice"] == pytest.approx(1 / 3)
+    assert (rows.loc[("shy", 1.0), ["dice", "low", "high"]] == 1).all()
+    assert (table["lesion_scans"] == 2).all() and (table["lesion_free_scans"] == 3).all()
+    assert (rows.loc[("bold", 0.0), ["low", "high"]].astype(float)).tolist() == pytest.approx([0.5, 0.7])
+
+
+def test_the_crossing_is_exact() -> None:
+    table = best_by_share(cohort(bold=([0.5, 0.7], [0, 0, 1]), shy=([0.3, 0.5], [1, 1, 1])))
+    assert list(table.columns) == list(CROSSING_COLUMNS)
+    # 0.6 - 0.2667 s = 0.4 + 0.6 s
+    crossing = 0.2 / (0.6 - 1 / 3 + 0.6)
+    assert table["best"].tolist() == ["bold", "shy"]
+    assert table["from_share"].tolist() == pytest.approx([0, crossing], abs=1e-12)
+    assert table["to_share"].tolist() == pytest.approx([crossing, 1], abs=1e-12)
+    assert table["dice_to"].iloc[0] == pytest.approx(table["dice_from"].iloc[1])
+
+
+def test_the_same_lines_are_best_together() -> None:
+    scores = ([0.5, 0.7], [1.0, 0.0])
+    table = best_by_share(cohort(one=scores, two=scores, worse=([0.1, 0.1], [0.0, 0.0])))
+    assert table[["from_share", "to_share", "best"]].to_numpy().tolist() == [[0, 1, "one"], [0, 1, "two"]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 8)), min_size=1, max_size=6))
+def test_nobody_is_above_the_best(lines: list[tuple[int, int]]) -> None:
+    given = {
+        f"e{number}": ([at_none / 20] * 2, [1.0] * at_all + [0.0] * (8 - at_all))
+        for number, (at_none, at_all) in enumerate(lines)
+    }
+    table = best_by_share(cohort(**given))
+    assert table["from_share"].iloc[0] == 0 and table["to_share"].max() == 1
+    assert set(table["from_share"]) - {0} == set(table["to_share"]) - {1}
+    for share in (*SHARES, *table["from_share"]):
+        heights = {f"e{n}": (1 - share) * first / 20 + share * last / 8 for n, (first, last) in enumerate(lines)}
+        for name in table.loc[table["from_share"].le(share) & table["to_share"].ge(share), "best"]:
+            assert heights[name] == pytest.approx(max(heights.values()), abs=1e-9)
+
+
+def test_without_one_kind_of_scan_only_one_end_is_known() -> None:
+    rows = expected_dice(cohort(m=([0.5, 0.7], []))).set_index("share")
+    assert rows.loc[0.0, "dice"] == pytest.approx(0.6) and rows.loc[0.05:, "dice"].isna().all()
+    rows = expected_dice(cohort(m=([], [1.0, 0.0, 1.0]))).set_index("share")
+    assert rows.loc[1.0, "dice"] == pytest.approx(2 / 3) and rows.loc[:0.95, "dice"].isna().all()
+    assert best_by_share(cohort(m=([0.5], []))).empty
+
+
+def test_only_scans_that_all_have_count() -> None:
+    table = cohort(m=([0.5, 0.7], [0.0]), more=([0.2, 0.4, 0.9], [1.0]))
+    # The third scan of `more` has a lesion; to `m` it is lesion-free, but it is one scan.
+    rows = expected_dice(table).set_index(["ensemble", "share"])
+    assert rows.loc[("more", 0.0), "dice"] == pytest.approx(0.5)
+    assert (rows["lesion_scans"] == 3).all() and (rows["lesion_free_scans"] == 0).all()
+    # Others' scans alone, and an ensemble without this metric.
+    other = metric_table({"dsc_only": {"dsc": [0.1]}})
+    assert set(expected_dice(pd.concat([table, other]))["ensemble"]) == {"m", "more"}
+    apart = metric_table({"m": {"dice": [0.5], "dice_or_empty": [0.5]}}).assign(scan="elsewhere", ensemble="far")
+    assert expected_dice(pd.concat([table, apart]))["dice"].isna().all()
+
+
+def test_of_unknown_populations_nothing_is_said() -> None:
+    assert expected_dice(metric_table({"m": {"dice_or_empty": [0.5, 1.0]}})).empty
+
+
+@pytest.fixture(scope="module")
+def published(repository: Path) -> pd.DataFrame:
+    """The published scores of ISL: Dice, and 0 or 1 where the reference is annotated and empty."""
+    data = Path(os.environ.get("FLAIRFLOW_TEST_DATA", repository.parent / "shared" / "data"))
+    folder = data.parent / "paper" / "results"
+    if not folder.is_dir():
+        pytest.skip(f"no published results at {folder}; set FLAIRFLOW_TEST_DATA to the folder beside paper/")
+    label, rows = "ISL", []
+    for path in sorted(folder.glob("*.json")):
+        scans = json.loads(path.read_text())
+        for scan, of in scans.items():
+            if scan != "summary" and not np.isnan(of["n_gt"].get(label, NOTHING)):
+                empty = of["n_gt"][label] == 0
+                score = float(of["n_lfp"][label] == 0) if empty else of["dsc"][label]
+                about = {"scan": scan, "dataset": scan.split("_")[0], "participant": scan, "ensemble": path.stem}
+                rows.append({**about, "label": label, "dsc": of["dsc"][label], "dice_or_empty": score})
+    return pd.DataFrame(rows)
+
+
+def test_the_published_numbers_choose_by_cohort(published: pd.DataFrame) -> None:
+    """PAPER.md: pseudolabels are best where all have a stroke; with empty references as 0 or 1 they are not."""
+    joint = published[~published["ensemble"].str.startswith("binary")]
+    crossings = best_by_share(joint)
+    assert crossings["best"].iloc[0] == "pseudolabels"
+    assert crossings["best"].iloc[-1] != "pseudolabels"
+    assert 0 < crossings["to_share"].iloc[0] < 0.3
+    table = expected_dice(joint)
+    assert set(table["lesion_scans"]) == {575} and set(table["lesion_free_scans"]) == {322}
+    # The share of the test lists: 322 of 897.
+    ends = table.pivot(index="share", columns="ensemble", values="dice")
+    share = 322 / 897
+    for name, expected in {"marginal_loss": 0.610, "multimodel": 0.609, "pseudolabels": 0.584}.items():
+        found = (1 - share) * ends.loc[0.0, name] + share * ends.loc[1.0, name]
+        assert found == pytest.approx(expected, abs=0.0005)
+    assert 1 - ends.loc[1.0, "pseudolabels"] == pytest.approx(0.21, abs=0.005)
+    assert 1 - ends.loc[1.0, "marginal_loss"] == pytest.approx(0.07, abs=0.005)
