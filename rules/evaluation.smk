@@ -23,7 +23,6 @@ rule thresholds:
 rule evaluate:
     input:
         lambda wildcards: dag.evaluated(CONFIG, wildcards.ensemble, wildcards.shard),
-        RESULTS.ledger("register", "{shard}"),
     output:
         RESULTS.ledger("evaluate/{ensemble}", "{shard}"),
     log:

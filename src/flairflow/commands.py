@@ -165,7 +165,7 @@ def evaluate(options: Namespace) -> None:
     config, results, scans = _shard(options)
     name = options.ensemble
     settings = stages.settings_hash(config, "evaluate")
-    registered = read_ledger(results.ledger("register", options.shard))
+    known = read_ledger(results.ledger(stages.reference_stage(config), options.shard))
     thresholds: dict[str, tuple[float, float]] = {}
     if name in RULES:
         table = read_table(results.table("thresholds")).query("rule == @name")
@@ -173,13 +173,13 @@ def evaluate(options: Namespace) -> None:
     predicted = read_ledger(results.ledger("preprocess" if name in RULES else f"segment/{name}", options.shard))
 
     def process(scan: Scan) -> Outcome:
-        rows = registered[scan.scan], predicted[scan.scan]
+        rows = known[scan.scan], predicted[scan.scan]
         if name in RULES:
             return evaluate_thresholds(scan, *rows, thresholds, config, results)
         return evaluate_scan(scan, *rows, config, results)
 
     def fingerprint(scan: Scan) -> str:
-        both = [registered[scan.scan].fingerprint, predicted[scan.scan].fingerprint]
+        both = [known[scan.scan].fingerprint, predicted[scan.scan].fingerprint]
         return stages.fingerprint(settings, both, thresholds)
 
     annotated = [scan for scan in scans if scan.annotated]

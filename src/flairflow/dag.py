@@ -94,8 +94,10 @@ def scaled(amount: int) -> Callable[..., int]:
 
 
 def evaluated(config: Config, ensemble: str, shard: str) -> list[Path]:
-    """What the evaluation of a shard reads: the masks of an ensemble, or the thresholds and the prepared images."""
+    """What the evaluation of a shard reads: the masks of an ensemble, or the thresholds and the prepared images; and
+    the references on the grid it is done on."""
     results = Results(config.results)
+    known = results.ledger(stages.reference_stage(config), shard)
     if ensemble in RULES:
-        return [results.table("thresholds"), results.ledger("preprocess", shard)]
-    return [results.ledger(f"segment/{ensemble}", shard)]
+        return sorted({results.table("thresholds"), results.ledger("preprocess", shard), known})
+    return [results.ledger(f"segment/{ensemble}", shard), known]

@@ -27,6 +27,11 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def reference_stage(config: Config) -> str:
+    """The stage that leaves the known masks on the grid on which predictions are scored."""
+    return "register" if config.evaluation.grid == "native" else "preprocess"
+
+
 def _dump(model: Any) -> Any:
     return None if model is None else model.model_dump(mode="json")
 
@@ -69,13 +74,30 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "pseudolabel": (2, lambda config: {"seed": config.seed}),
-    "segment": (2, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
-    # The same three stages in one pass.
-    "segment_archive": (
-        1,
-        lambda config: {stage: settings(config, stage) for stage in ("register", "preprocess", "segment")},
+    "segment": (
+        3,
+        lambda config: {
+            "segmentation": {"probabilities": config.segmentation.probabilities},
+            "evaluation": _dump(config.evaluation),
+        },
     ),
-    "evaluate": (4, lambda config: {"labels": config.labels, "precedence": config.precedence}),
+    # The same three stages in one pass; what it segments is not scored.
+    "segment_archive": (
+        2,
+        lambda config: {
+            "register": settings(config, "register"),
+            "preprocess": settings(config, "preprocess"),
+            "segmentation": {"probabilities": config.segmentation.probabilities},
+        },
+    ),
+    "evaluate": (
+        5,
+        lambda config: {
+            "labels": config.labels,
+            "precedence": config.precedence,
+            "evaluation": _dump(config.evaluation),
+        },
+    ),
     "compare": (
         3,
         lambda config: {"labels": config.labels, "compared": config.compared, "compare": _dump(config.compare)},

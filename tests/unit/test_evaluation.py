@@ -1,4 +1,4 @@
-"""Metrics and the threshold rule, by hand and against plain loops."""
+"""The stage evaluate, the threshold rule and the comparison, by hand and against plain loops."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
 from flairflow.evaluation.comparison import compare, draw_comparison, ensemble_updates
-from flairflow.evaluation.metrics.scores import score
 from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
 from flairflow.evaluation.threshold import CANDIDATES, best_thresholds
 from flairflow.images.grid import Grid, Image
@@ -26,72 +24,6 @@ from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.stage import write_prepared
 from flairflow.registration.masks import carry, meaning
 from flairflow.shards.ledger import Row
-
-MASKS = arrays.arrays(bool, (4, 4, 4))
-
-
-def test_scores_by_hand() -> None:
-    reference = np.zeros((4, 4, 4), bool)
-    prediction = reference.copy()
-    reference[0, 0, :4] = True
-    prediction[0, 0, 2:] = prediction[3, 3, :2] = True
-    counted = np.ones_like(reference)
-    found = score(prediction, reference, counted, voxel_ml=0.5)
-    assert found == {
-        "reference_ml": 2.0,
-        "predicted_ml": 2.0,
-        "dice": 0.5,
-        "lesion_f1": pytest.approx(2 / 3),
-        "volume_error_ml": 0.0,
-        "false_lesions": None,
-        "false_ml": None,
-    }
-    counted[3] = False
-    assert score(prediction, reference, counted, 0.5)["dice"] == pytest.approx(2 * 2 / 6)
-
-
-def test_lesions_are_found_by_any_voxel_and_each_counts_once() -> None:
-    reference, prediction = np.zeros((2, 9, 9, 9), bool)
-    reference[0, 0, 0] = reference[1, 1, 1] = True  # one lesion: its voxels touch by a corner
-    reference[0, 0, 4:8] = True
-    reference[8, 8, 8] = True
-    prediction[0, 0, 0] = True
-    prediction[0, 0, 4] = prediction[0, 0, 7] = True  # two components in one lesion: both true, and it is found once
-    prediction[4, 4, 4] = prediction[4, 8, 4] = True
-    counted = np.ones_like(reference)
-    assert score(prediction, reference, counted, 1)["lesion_f1"] == 2 * 2 / (2 * 2 + 2 + 1)
-    assert score(reference, reference, counted, 1)["lesion_f1"] == 1
-    assert score(~counted, reference, counted, 1)["lesion_f1"] == 0
-    assert score(prediction, ~counted, counted, 1)["lesion_f1"] is None
-    merged = reference.copy()
-    merged[0, 0, :4] = True  # one predicted component over two lesions finds both
-    assert score(merged, reference, counted, 1)["lesion_f1"] == 1
-    counted[8] = counted[:, 8] = False
-    assert score(prediction, reference, counted, 1)["lesion_f1"] == 2 * 2 / (2 * 2 + 1)
-
-
-def test_an_empty_reference_is_scored_by_false_lesions_and_volume() -> None:
-    empty = np.zeros((4, 4, 4), bool)
-    two = empty.copy()
-    two[0, 0, 0] = two[1, 1, 1] = two[3, 3, 3] = True  # the first two touch by a corner
-    assert score(two, empty, ~empty, 0.001)["false_lesions"] == 2
-    assert score(empty, empty, ~empty, 0.001)["false_lesions"] == 0
-    assert score(two, two, ~empty, 0.001)["false_lesions"] is None
-    full = np.ones_like(empty)
-    assert score(full, empty, full, 0.001)["false_ml"] == pytest.approx(0.064)
-    assert score(full, empty, full, 0.001)["dice"] is None
-    assert score(empty, empty, full, 0.001)["false_ml"] == 0
-    assert score(empty, full, full, 0.001)["dice"] == 0
-
-
-@given(MASKS, MASKS)
-def test_dice_is_symmetric_bounded_and_one_for_itself(first: np.ndarray, second: np.ndarray) -> None:
-    counted = np.ones_like(first)
-    one, other = score(first, second, counted, 1)["dice"], score(second, first, counted, 1)["dice"]
-    if first.any() and second.any():
-        assert one == other
-        assert one is not None and 0 <= one <= 1
-        assert score(first, first, counted, 1)["dice"] == 1
 
 
 @given(st.integers(0, 1000))
@@ -159,13 +91,6 @@ def test_the_edge_of_the_brain_is_no_band_of_intensities(tmp_path: Path) -> None
         outcome = evaluate_thresholds(SCAN, registered, row, {"A": (1.0, 2.0)}, load_config(LABELS), results)
         volumes.append(outcome.values["A predicted_ml"])
     assert volumes == [0.0, pytest.approx(brain.sum() * 0.008, rel=0.05)]
-
-
-def test_a_lesion_of_which_nothing_is_judged_is_neither_found_nor_absent() -> None:
-    lesion = np.zeros((4, 4, 4), bool)
-    lesion[0] = True
-    found = score(~lesion, lesion, ~lesion, 1.0)
-    assert {found[name] for name in ("dice", "lesion_f1", "false_lesions", "false_ml")} == {None}
 
 
 def test_without_a_lesion_to_learn_from_nothing_is_called_one() -> None:

@@ -204,6 +204,10 @@ class SegmentationSettings(Settings):
     probabilities: bool = False
 
 
+class EvaluationSettings(Settings):
+    grid: Literal["native", "preprocessed"] = "native"
+
+
 class CompareSettings(Settings):
     imported: tuple[Path, ...] = ()
     published: Path | None = None
@@ -234,6 +238,7 @@ class Config(Settings):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     models: dict[Name, tuple[Path, ...]] = {}
     segmentation: SegmentationSettings = SegmentationSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     compare: CompareSettings = CompareSettings()
     report: ReportSettings = ReportSettings()
     keep: tuple[Intermediate, ...] = ("prepared", "pseudolabels", "checkpoints")

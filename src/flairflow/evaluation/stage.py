@@ -1,19 +1,20 @@
-"""The stage `evaluate`: predictions of the test scans against their references, on the native grid."""
+"""The stage `evaluate`: predictions of the test scans against their references, on the native or the prepared grid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import nan
 
 import numpy as np
 import pandas as pd
 
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
-from flairflow.evaluation.metrics.scores import score
+from flairflow.evaluation.metrics.scores import Scores, score_masks, score_probabilities
 from flairflow.evaluation.threshold import best_thresholds
-from flairflow.images.grid import Array, Image
+from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.masks import decode, resolve
-from flairflow.images.nifti import read_labels
+from flairflow.images.nifti import read_labels, read_map
 from flairflow.images.resample import resample
 from flairflow.paths import RULES, Results
 from flairflow.preprocessing.stage import read_prepared
@@ -21,30 +22,45 @@ from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 
 
-def evaluate_scan(scan: Scan, registered: Row, segmented: Row, config: Config, results: Results) -> Outcome:
-    """Score an ensemble's masks of one scan against its known masks."""
-    classes = read_labels(results.root / segmented.files["dseg"]).data
-    predictions = {label: classes == number + 1 for number, label in enumerate(config.labels)}
-    return _scores(scan, registered, predictions, config, results)
+def evaluate_scan(scan: Scan, known: Row, segmented: Row, config: Config, results: Results) -> Outcome:
+    """Score an ensemble's masks and probabilities of one scan against its known masks.
+
+    known : the scan's row of the stage that left these on the grid of the evaluation (`stages.reference_stage`).
+    """
+    native = config.evaluation.grid == "native"
+    prefix = "" if native else "prepared_"
+    classes = read_labels(results.root / segmented.files[f"{prefix}dseg"]).data
+    brain = read_labels(results.root / (segmented if native else known).files["brain"]).data > 0
+
+    def score(label: str, reference: Array, counted: Array, grid: Grid) -> Scores:
+        prediction = classes == config.labels.index(label) + 1
+        probabilities = read_map(results.root / segmented.files[f"{prefix}probability_{label}"]).data
+        masks = score_masks(prediction, reference, counted, grid, _brain_ml(segmented))
+        return masks | score_probabilities(probabilities, reference, counted, brain)
+
+    return _scores(scan, known, score, config, results)
 
 
 def evaluate_thresholds(
     scan: Scan,
-    registered: Row,
+    known: Row,
     prepared: Row,
     thresholds: Mapping[str, tuple[float, float]],
     config: Config,
     results: Results,
 ) -> Outcome:
     """Score an intensity rule on one scan: applied to the brain's z-scores, as when its thresholds were chosen, and
-    the mask brought to the native grid."""
+    the mask brought to the grid of the evaluation. `known` as in `evaluate_scan`. It has no probabilities."""
     ready = read_prepared(scan, prepared, results)
-    scores, affine = ready.images[0], ready.grid.affine
-    predictions = {}
-    for label, (low, high) in thresholds.items():
-        mask = (scores > low) & (scores <= high) & ready.brain
-        predictions[label] = resample(Image(mask, affine), ready.native).data >= 0.5
-    return _scores(scan, registered, predictions, config, results)
+
+    def score(label: str, reference: Array, counted: Array, grid: Grid) -> Scores:
+        low, high = thresholds[label]
+        prediction = (ready.images[0] > low) & (ready.images[0] <= high) & ready.brain
+        if config.evaluation.grid == "native":
+            prediction = resample(Image(prediction, ready.grid.affine), ready.native).data >= 0.5
+        return score_masks(prediction, reference, counted, grid, _brain_ml(prepared))
+
+    return _scores(scan, known, score, config, results)
 
 
 def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results: Results) -> pd.DataFrame:
@@ -69,21 +85,26 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
     return pd.DataFrame(rows, columns=["rule", "label", "low", "high", "training_dice", "scans"])
 
 
-def _scores(scan: Scan, registered: Row, predictions: Mapping[str, Array], config: Config, results: Results) -> Outcome:
-    classes, ignore, voxel_ml = _known(registered, config, results)
+def _scores(
+    scan: Scan, known: Row, score: Callable[[str, Array, Array, Grid], Scores], config: Config, results: Results
+) -> Outcome:
+    classes, ignore, grid = _known(known, config, results)
     values: dict[str, float | str | None] = {}
     for number, label in enumerate(config.labels):
         if label in scan.annotated:
-            counted = ~decode(ignore, label, config.labels)
-            found = score(predictions[label], classes == number + 1, counted, voxel_ml)
+            found = score(label, classes == number + 1, ~decode(ignore, label, config.labels), grid)
             values |= {f"{label} {name}": value for name, value in found.items()}
     return Outcome(values=values)
 
 
-def _known(row: Row, config: Config, results: Results) -> tuple[Array, Array, float]:
-    """Class numbers and ignore bits, both (X, Y, Z) on the grid of the row's stage, and the ml of a voxel there."""
+def _brain_ml(row: Row) -> float:
+    return float(row.values["brain_ml"] or nan)
+
+
+def _known(row: Row, config: Config, results: Results) -> tuple[Array, Array, Grid]:
+    """Class numbers and ignore bits, both (X, Y, Z) on the grid of the row's stage, and that grid."""
     bits = read_labels(results.root / row.files["bits"])
     ignore = np.zeros(bits.data.shape, np.uint8)
     if "ignore" in row.files:
         ignore = read_labels(results.root / row.files["ignore"]).data.astype(np.uint8)
-    return resolve(bits.data, config.labels, config.precedence), ignore, bits.grid.voxel_ml
+    return resolve(bits.data, config.labels, config.precedence), ignore, bits.grid

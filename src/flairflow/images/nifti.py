@@ -21,12 +21,19 @@ def read_image(path: Path) -> Image:
     Raises ScanError naming the file when it is missing, unreadable, truncated, not three-dimensional,
     empty (all zero) or has non-finite voxels.
     """
+    image = read_map(path)
+    if not image.data.any():
+        raise ScanError(f"{path.name}: all voxels are zero")
+    return image
+
+
+def read_map(path: Path) -> Image:
+    """Read a map, such as of probabilities, as float32 (X, Y, Z); an all-zero one is fine. Raises ScanError naming the
+    file as `read_image` does otherwise."""
     image, data = _load(path)
     data = data.astype(np.float32)
     if not np.isfinite(data).all():
         raise ScanError(f"{path.name}: has voxels that are not finite (NaN or infinity)")
-    if not data.any():
-        raise ScanError(f"{path.name}: all voxels are zero")
     return Image(data, image.affine)
 
 

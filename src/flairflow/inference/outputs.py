@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flairflow import __version__
 from flairflow.files import write_text
-from flairflow.images.grid import Image
+from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import write_image
 from flairflow.inference.segment import Segmentation
 from flairflow.paths import SOFTWARE
@@ -54,6 +56,33 @@ def write_segmentation(
     rows = "".join(f"{number}\t{label}\n" for number, label in enumerate(labels, start=1))
     write_text(output("dseg.tsv"), f"index\tname\n{rows}")
     return files, volumes
+
+
+def write_prepared_segmentation(
+    output: Callable[[str], Path],
+    probabilities: Array,
+    affine: Array,
+    labels: Sequence[str],
+    provenance: dict[str, Any],
+) -> dict[str, Path]:
+    """Write what the network says on the grid of the prepared scan, for scoring there: a dseg (the largest probability)
+    and a probability map per label.
+
+    output, provenance : as in `write_segmentation`.
+    probabilities      : float32 (1 + labels, X, Y, Z) on the grid of `affine`, background first.
+    Returns the files by role.
+    """
+    sidecar = provenance | {"SoftwareName": SOFTWARE, "SoftwareVersion": __version__}
+    text = {"Description": "On the grid of the prepared scan, which the network reads"}
+    images = {"prepared_dseg": ("desc-prepared_dseg", np.argmax(probabilities, axis=0).astype(np.uint8))}
+    for label, map_ in zip(labels, probabilities[1:], strict=True):
+        images[f"prepared_probability_{label}"] = (f"label-{label}_desc-prepared_probseg", map_)
+    files = {}
+    for role, (name, data) in images.items():
+        files[role] = output(f"{name}.nii.gz")
+        write_image(files[role], Image(data, affine))
+        write_text(output(f"{name}.json"), json.dumps(text | sidecar, indent=2) + "\n")
+    return files
 
 
 def write_dataset_description(folder: Path, name: str) -> None:

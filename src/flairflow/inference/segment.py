@@ -44,7 +44,11 @@ class Segmentation:
 def segment_prepared(prepared: Prepared, ensemble: Ensemble) -> Segmentation:
     """Segment a prepared scan. A voxel gets the class of the largest probability after linear resampling onto the
     native grid; outside the brain there is no lesion. Raises ScanError when the probabilities are not finite."""
-    probabilities = predict_prepared(prepared, ensemble)
+    return decide_natively(predict_prepared(prepared, ensemble), prepared)
+
+
+def decide_natively(probabilities: Array, prepared: Prepared) -> Segmentation:
+    """The segmentation that `segment_prepared` makes of what `predict_prepared` gives."""
     box = _box(prepared.grid, prepared.native)
     low = np.array([part.start for part in box])
     target = crop(prepared.native, low, np.array([part.stop for part in box]))

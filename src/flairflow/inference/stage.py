@@ -10,8 +10,8 @@ from flairflow.config.models import Config
 from flairflow.images.nifti import read_image
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.one_pass import segment_images
-from flairflow.inference.outputs import write_segmentation
-from flairflow.inference.segment import Segmentation, segment_prepared
+from flairflow.inference.outputs import write_prepared_segmentation, write_segmentation
+from flairflow.inference.segment import Segmentation, decide_natively, predict_prepared
 from flairflow.paths import Results, derivative
 from flairflow.preprocessing.stage import given_brain_mask, read_prepared
 from flairflow.shards.ledger import Row
@@ -19,9 +19,24 @@ from flairflow.shards.run import Outcome
 
 
 def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
-    """Segment one prepared scan of the cohort with the ensemble `name` and write its masks. Raises ScanError."""
-    segmentation = segment_prepared(read_prepared(scan, prepared, results), ensemble)
-    return _deliver(scan, segmentation, prepared.values, ensemble, name, config, results)
+    """Segment one prepared scan of the cohort with the ensemble `name` and write its masks, and if it is a test scan to
+    score the probabilities on the grid it is scored on. Raises ScanError."""
+    ready = read_prepared(scan, prepared, results)
+    probabilities = predict_prepared(ready, ensemble)
+    segmentation = decide_natively(probabilities, ready)
+    scored = scan.split == "test" and bool(scan.annotated)
+    native = config.evaluation.grid == "native"
+    delivered = _deliver(scan, segmentation, prepared.values, ensemble, name, config, results, scored and native)
+    if not scored or native:
+        return delivered
+    files = write_prepared_segmentation(
+        partial(derivative, results.masks(name), scan.scan),
+        probabilities,
+        ready.grid.affine,
+        config.labels,
+        provenance={"Model": name, "ModelHash": ensemble.hash},
+    )
+    return Outcome({**delivered.files, **files}, delivered.values)
 
 
 def segment_archive_scan(scan: Scan, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
@@ -47,6 +62,7 @@ def _deliver(
     name: str,
     config: Config,
     results: Results,
+    probabilities: bool = False,
 ) -> Outcome:
     files, volumes = write_segmentation(
         partial(derivative, results.masks(name), scan.scan),
@@ -54,6 +70,6 @@ def _deliver(
         config.labels,
         reference=config.datasets[scan.dataset].root / scan.images[config.reference],
         provenance={"Model": name, "ModelHash": ensemble.hash},
-        probabilities=config.segmentation.probabilities,
+        probabilities=probabilities or config.segmentation.probabilities,
     )
     return Outcome(files, {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()} | dict(values))

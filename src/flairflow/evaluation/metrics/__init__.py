@@ -43,7 +43,6 @@ _PAPER = "Phitidis et al. 2026, arXiv 2601.20503"
 _FLAIRFLOW = "flairflow"
 _WMH = "Kuijf et al. 2019, IEEE Trans Med Imaging 38:2556 (WMH 2017, evaluation.py)"
 _ISLES = "Hernandez Petzsche et al. 2022, Sci Data 9:762 (ISLES'22, eval_utils.py)"
-_DETECTION = "Commowick et al. 2018, Sci Rep 8:13650"
 _RELOADED = "Maier-Hein et al. 2024, Nat Methods 21:195"
 
 # Lesions by volume in ml, from (included) and to; the first and the last class are open.
@@ -93,7 +92,8 @@ def _by_size(name: str, low: float, high: float) -> tuple[Metric, Metric]:
     )
 
 
-def _f1(name: str, connectivity: int, iou: bool) -> Metric:
+def _f1(connectivity: int, iou: bool) -> Metric:
+    name = "lesion_f1" + ("_iou" if iou else "") + ("" if connectivity == 26 else f"_{connectivity}")
     touch = {6: "by a face", 18: "by a face or an edge", 26: "if only by a corner"}[connectivity]
     by = "matched one to one where intersection over union exceeds 0.5" if iou else "found where any voxel overlaps"
     counts = "TP: matched pairs" if iou else "TP: found reference lesions"
@@ -101,20 +101,23 @@ def _f1(name: str, connectivity: int, iou: bool) -> Metric:
         name,
         f"2 TP / (2 TP + FP + FN) of lesions (voxels that touch {touch}: {connectivity}-connected), {by}; {counts}, "
         f"FN: other reference lesions, FP: predicted lesions {'without a match' if iou else 'without a true voxel'}",
-        "Kirillov et al. 2019, CVPR (recognition quality)" if iou else _DETECTION,
+        "Kirillov et al. 2019, CVPR (recognition quality)" if iou else _ISLES,
     )
 
 
 _ALL_METRICS = (
-    # Kept from the first versions
+    # Volumes
     _all("reference_ml", "Volume of the reference mask", _FLAIRFLOW, None, "ml"),
     _all("predicted_ml", "Volume of the predicted mask", _FLAIRFLOW, None, "ml", missed=0.0),
-    _lesion("dice", "Dice coefficient 2 |P and R| / (|P| + |R|)", "Dice 1945, Ecology 26:297"),
-    _f1("lesion_f1", 26, iou=False),
     _all("volume_error_ml", "Predicted minus reference volume", _FLAIRFLOW, "zero", "ml"),
-    _free("false_lesions", "Predicted lesions (26-connected) where there are none", "lower", None, "formula", 0.0),
+    _all("absolute_volume_error_ml", "Absolute difference of predicted and reference volume", _ISLES, "lower", "ml"),
     _free("false_ml", "Predicted volume where there is no lesion", "lower", "ml", "formula", 0.0),
-    # Standard ones
+    # Voxels
+    _lesion(
+        "dice",
+        "Dice coefficient 2 n(P and R) / (n(P) + n(R)) of predicted and reference voxels",
+        "Dice 1945, Ecology 26:297",
+    ),
     _all(
         "dice_or_empty",
         "Dice coefficient; where the reference is empty 1 if nothing is predicted, 0 otherwise",
@@ -124,23 +127,26 @@ _ALL_METRICS = (
         false=0.0,
         nothing=1.0,
     ),
-    _all("absolute_volume_error_ml", "|predicted - reference| volume", _ISLES, "lower", "ml"),
-    _all("lesion_count_error", "|predicted - reference| number of lesions (26-connected)", _ISLES),
-    _lesion("lesion_recall", "Share of the reference lesions (26-connected) that have a predicted voxel", _DETECTION),
+    # Lesions
+    _lesion("lesion_recall", "Share of the reference lesions (26-connected) that have a predicted voxel", _WMH),
     _lesion(
         "lesion_precision",
         "Share of the predicted lesions (26-connected) that have a reference voxel",
-        _DETECTION,
+        _WMH,
         missed=None,
     ),
-    _f1("lesion_f1_18", 18, iou=False),
-    _f1("lesion_f1_6", 6, iou=False),
-    _f1("lesion_f1_iou", 26, iou=True),
-    _f1("lesion_f1_iou_18", 18, iou=True),
-    _f1("lesion_f1_iou_6", 6, iou=True),
+    *(_f1(connectivity, iou) for iou in (False, True) for connectivity in (26, 18, 6)),
+    _all(
+        "lesion_count_error",
+        "Absolute difference of the numbers of predicted and reference lesions (26-connected)",
+        _ISLES,
+    ),
+    _free("false_lesions", "Predicted lesions (26-connected) where there are none", "lower", None, "formula", 0.0),
+    *(metric for name, low, high in SIZES for metric in _by_size(name, low, high)),
+    # Borders
     _lesion(
         "hd95_mm",
-        "95% Hausdorff distance: the larger of the 95th percentiles of the distances from each border voxel of one mask "
+        "95% Hausdorff distance: the larger of the 95th percentiles of distances from the border voxels of one mask "
         "to the nearest of the other (border: a face neighbour is outside)",
         "Huttenlocher et al. 1993, IEEE Trans Pattern Anal 15:850; percentile as in MONAI",
         "lower",
@@ -149,7 +155,7 @@ _ALL_METRICS = (
     ),
     _lesion(
         "assd_mm",
-        "Average symmetric surface distance: mean of those distances, both directions pooled",
+        "Average symmetric surface distance: mean of the distances of hd95_mm, both directions pooled",
         "Heimann et al. 2009, IEEE Trans Med Imaging 28:1251",
         "lower",
         "mm",
@@ -163,6 +169,7 @@ _ALL_METRICS = (
         )
         for tolerance in (1, 2)
     ),
+    # Probabilities
     _lesion(
         "average_precision",
         "Average precision of the probability map over all counted voxels: sum of (R_k - R_k-1) P_k over its values as "
@@ -173,15 +180,15 @@ _ALL_METRICS = (
     _all(
         "calibration_error",
         "Expected calibration error of the probability map over the voxels of the brain mask: mean over 15 equal bins, "
-        "by their voxels, of |mean probability - share of label|",
+        "by their voxels, of the distance between mean probability and share of the label",
         "Guo et al. 2017, ICML; bins as in Naeini et al. 2015, AAAI",
         nothing="formula",
     ),
+    # Scans
     _lesion("scan_sensitivity", "1 if anything is predicted in a scan with a lesion, 0 otherwise", _RELOADED),
     _free(
         "scan_specificity", "1 if nothing is predicted in a scan without a lesion, 0 otherwise", "higher", None, 0, 1
     ),
-    *(metric for name, low, high in SIZES for metric in _by_size(name, low, high)),
     # Challenges, where they differ from the above (docs/metrics.md says which of the above they also use)
     _lesion(
         "wmh2017_hd95_mm",
@@ -193,7 +200,12 @@ _ALL_METRICS = (
         missed=None,
     ),
     _lesion(
-        "wmh2017_avd_percent", "100 |predicted - reference| / reference volume", _WMH, "lower", "percent", missed=100.0
+        "wmh2017_avd_percent",
+        "100 times the absolute volume error over the reference volume",
+        _WMH,
+        "lower",
+        "percent",
+        missed=100.0,
     ),
     _lesion(
         "wmh2017_lesion_f1",
@@ -216,13 +228,13 @@ _ALL_METRICS = (
     _lesion("rec", "TP / (TP + FN) of voxels", _PAPER),
     _lesion(
         "dsc2",
-        "2 TP / (2 TP + FP + FN): TP and FP are predicted voxels inside and outside of the reference dilated by a ball of "
-        "2 voxels, FN the voxels of the reference eroded by it that are not predicted; 1 if there are none of the three",
+        "2 TP / (2 TP + FP + FN): TP and FP are predicted voxels inside and outside of the reference dilated by a ball "
+        "of 2 voxels, FN unpredicted voxels of the reference eroded by it; 1 if there are none of the three",
         _PAPER,
         missed="formula",
     ),
-    _lesion("pre2", "TP / (TP + FP) of the same; 1 where nothing is predicted", _PAPER, missed=1.0),
-    _lesion("rec2", "TP / (TP + FN) of the same; 1 if there are neither", _PAPER, missed="formula"),
+    _lesion("pre2", "TP / (TP + FP) as counted for dsc2; 1 where nothing is predicted", _PAPER, missed=1.0),
+    _lesion("rec2", "TP / (TP + FN) as counted for dsc2; 1 if there are neither", _PAPER, missed="formula"),
     _lesion("ldsc", "2 n_ltp / (2 n_ltp + n_lfp + n_lfn)", _PAPER),
     _lesion("lpre", "n_ltp / (n_ltp + n_lfp); 1 where nothing is predicted", _PAPER, missed=1.0),
     _lesion("lrec", "n_ltp / (n_ltp + n_lfn)", _PAPER),
@@ -230,7 +242,7 @@ _ALL_METRICS = (
     _all("n_ltp", "Predicted lesions (6-connected) with a reference voxel", _PAPER, None, missed=0.0, false=0.0),
     _all("n_lfp", "Predicted lesions (6-connected) without a reference voxel", _PAPER, missed=0.0),
     _all("n_lfn", "Reference lesions (6-connected) without a predicted voxel", _PAPER, false=0.0),
-    _all("afvd", "|predicted - reference volume| / volume of the brain mask", _PAPER),
+    _all("afvd", "Absolute volume error over the volume of the brain mask", _PAPER),
     _lesion(
         "asd",
         "Mean distance from the border voxels of the predicted mask to the nearest of the reference's (the published "

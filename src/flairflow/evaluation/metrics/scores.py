@@ -1,52 +1,65 @@
-"""Metrics of one scan and one label. An empty reference is a statement ("none"), so it is scored by false volume."""
+"""All metrics of one scan and one label: `METRICS` says what they are, the modules beside this one compute them."""
 
 from __future__ import annotations
 
-import cc3d
+from collections.abc import Mapping
+
 import numpy as np
 
-from flairflow.images.grid import Array
+from flairflow.evaluation.metrics import METRICS
+from flairflow.evaluation.metrics.challenges import challenge_metrics
+from flairflow.evaluation.metrics.lesions import CONNECTIVITIES, find_lesions, lesion_metrics
+from flairflow.evaluation.metrics.overlap import overlap_metrics
+from flairflow.evaluation.metrics.probabilities import average_precision, calibration_error
+from flairflow.evaluation.metrics.published import published_metrics
+from flairflow.evaluation.metrics.scan import scan_metrics
+from flairflow.evaluation.metrics.surface import border_distances, surface_metrics
+from flairflow.evaluation.metrics.volume import volume_metrics
+from flairflow.evaluation.metrics.voxels import FACES, crop_together
+from flairflow.images.grid import Array, Grid
+
+Scores = dict[str, float | None]
 
 
-def score(prediction: Array, reference: Array, counted: Array, voxel_ml: float) -> dict[str, float | None]:
-    """Compare two boolean masks (X, Y, Z) over the voxels `counted`.
+def score_masks(prediction: Array, reference: Array, counted: Array, grid: Grid, brain_ml: float) -> Scores:
+    """Every metric of hard masks, None where it is not defined.
 
-    dice            : 2 |P and R| / (|P| + |R|) (Dice 1945); None where the reference is empty.
-    lesion_f1       : 2 TP / (2 TP + FP + FN) of lesions: components of voxels that touch, if only by a corner. FN
-                      are reference lesions of which no voxel is predicted, TP the others; FP are predicted lesions of
-                      which no voxel is reference. None where the reference is empty.
-    volume_error_ml : predicted minus reference volume.
-    false_lesions   : predicted lesions where the reference is empty; None where it is not.
-    false_ml        : their volume.
+    prediction, reference, counted : (X, Y, Z) bool on `grid`; voxels that are not counted are in neither mask.
+    brain_ml                       : volume of the brain mask; NaN where it is not known (then there is no afvd).
 
-    A lesion of which no voxel is counted is neither found nor missed, and does not make the reference empty: then all
-    four are None.
+    A lesion of which no voxel is counted is neither found nor missed, and does not make the reference empty: where no
+    lesion has one, the scan has no metric at all.
     """
-    free = not reference.any()
-    prediction, reference = prediction & counted, reference & counted
-    predicted, true = int(prediction.sum()), int(reference.sum())
-    common = int(np.count_nonzero(prediction & reference))
-    return {
-        "reference_ml": true * voxel_ml,
-        "predicted_ml": predicted * voxel_ml,
-        "dice": 2 * common / (predicted + true) if true else None,
-        "lesion_f1": _lesion_f1(prediction, reference) if true else None,
-        "volume_error_ml": (predicted - true) * voxel_ml,
-        "false_lesions": int(_lesions(prediction).max()) if free else None,
-        "false_ml": predicted * voxel_ml if free else None,
+    spacing, voxel_ml = grid.spacing, grid.voxel_ml
+    ours, theirs = crop_together(prediction & counted, reference & counted)
+    lesions = {connectivity: find_lesions(ours, theirs, connectivity) for connectivity in CONNECTIVITIES}
+    to_reference, to_prediction = border_distances(ours, theirs, spacing, FACES)
+    values = overlap_metrics(ours, theirs) | volume_metrics(ours, theirs, voxel_ml) | scan_metrics(ours)
+    values |= lesion_metrics(lesions, voxel_ml) | surface_metrics(to_reference, to_prediction)
+    values |= challenge_metrics(ours, theirs, spacing, lesions[26])
+    values |= published_metrics(ours, theirs, lesions[6], to_reference, voxel_ml, brain_ml)
+    return _where_defined(values, reference, counted)
+
+
+def score_probabilities(probabilities: Array, reference: Array, counted: Array, brain: Array) -> Scores:
+    """Every metric of the probability map of a label, None where it is not defined.
+
+    probabilities : (X, Y, Z) float, 0 to 1; reference, counted, brain: (X, Y, Z) bool on the same grid.
+    """
+    precision = average_precision(probabilities[counted], reference[counted])
+    inside = brain & counted
+    values = {
+        "average_precision": precision,
+        "ap": precision,
+        "calibration_error": calibration_error(probabilities[inside], reference[inside]),
     }
+    return _where_defined(values, reference, counted)
 
 
-def _lesion_f1(prediction: Array, reference: Array) -> float:
-    lesions = _lesions(reference)
-    found = len(np.unique(lesions[prediction & reference]))
-    predicted = _lesions(prediction)
-    false = int(predicted.max()) - len(np.unique(predicted[prediction & reference]))
-    missed = int(lesions.max()) - found
-    return 2 * found / (2 * found + false + missed)
-
-
-def _lesions(mask: Array) -> Array:
-    """Each voxel's lesion number, 1 and up without gaps; 0 outside."""
-    numbers: Array = cc3d.connected_components(mask, connectivity=26)
-    return numbers
+def _where_defined(values: Mapping[str, float], reference: Array, counted: Array) -> Scores:
+    lesion = bool((reference & counted).any())
+    kinds = ("all", "lesion") if lesion else () if reference.any() else ("all", "free")
+    return {
+        name: float(value) if METRICS[name].where in kinds and np.isfinite(value) else None
+        for name, value in values.items()
+    }
