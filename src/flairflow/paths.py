@@ -12,8 +12,8 @@ MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
 # The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
 RULES = ("one_threshold", "two_thresholds")
-# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report. All but the
-# last are made from tables alone.
+# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report. The
+# gallery shows scans, the others are made from tables alone.
 GALLERY = "gallery"
 FIGURES = (
     "ranking",

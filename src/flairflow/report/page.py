@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,8 +22,9 @@ from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
+from flairflow.evaluation.main_table import blocks
 from flairflow.files import atomic, write_text
-from flairflow.paths import Results
+from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.mosaics import write_mosaic
 from flairflow.report.scans import read_segmented
@@ -31,7 +34,7 @@ from flairflow.tables import read_table
 
 
 def write_report(config: Config, results: Results) -> None:
-    """Write report/index.html with its mosaics, and report/summary.txt."""
+    """Write report/index.html with its mosaics and figures beside it, and report/summary.txt."""
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
     comparison = read_table(results.table("comparison"))
@@ -47,7 +50,8 @@ def write_report(config: Config, results: Results) -> None:
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
-        "comparison_figure": _with_the_page(results.comparison_figure, results),
+        "main_table": list(blocks(read_table(results.table("main")))),
+        "figures": _figures(config, results),
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
         "mosaics": _mosaics(scans, registered, volumes, config, results),
@@ -61,11 +65,27 @@ def write_report(config: Config, results: Results) -> None:
     write_summary(config, results, scans, volumes, comparison)
 
 
-def _with_the_page(figure: Path, results: Results) -> str:
-    """A copy of a figure beside the page, so that the report's folder can be passed on; its name."""
-    with atomic(results.report.parent / figure.name) as partial:
-        shutil.copyfile(figure, partial)
-    return figure.name
+def _figures(config: Config, results: Results) -> list[dict[str, Any]]:
+    """The figures of the comparison with their captions, by figure and label. They and the tables they are made from
+    are copied beside the page, so that the report's folder can be passed on; those of earlier reports go."""
+    for folder in ("figures", "tables"):
+        shutil.rmtree(results.report.parent / folder, ignore_errors=True)
+    shown = []
+    for name, label in itertools.product(FIGURES, config.labels):
+        about = json.loads(results.figure(name, label, "json").read_text(encoding="utf-8"))
+        kinds = {kind: _with_the_page(results.figure(name, label, kind), results) for kind in ("svg", "png")}
+        tables = {table: _with_the_page(results.table(table), results) for table in about["tables"]}
+        shown.append({**about, **kinds, "tables": tables})
+    return shown
+
+
+def _with_the_page(path: Path, results: Results) -> str:
+    """A copy of a file of the results in a folder of the same name beside the page; its path from there."""
+    place = f"{path.parent.name}/{path.name}"
+    if not (results.report.parent / place).exists():
+        with atomic(results.report.parent / place) as partial:
+            shutil.copyfile(path, partial)
+    return place
 
 
 def _excluded(scans: Sequence[Scan]) -> list[tuple[str, str]]:

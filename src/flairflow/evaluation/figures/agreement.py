@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,10 +42,12 @@ def agreement(metrics: pd.DataFrame, table: pd.DataFrame, label: str, ensembles:
     rows = of_label(table, label, scale="log" if log else "ml").dropna(subset=["bias"]).set_index("ensemble")
     shown = [name for name in ensembles if name in rows.index]
     across = min(ACROSS, max(len(shown), 1))
-    figure, axes = sheet(0.35 + 1.5 * max(-(-len(shown) // across), 1), max(-(-len(shown) // across), 1), across, sharex=True, sharey=True)
+    down = max(-(-len(shown) // across), 1)
+    figure, axes = sheet(0.35 + 1.5 * down, down, across, sharex=True, sharey=True)
     for number, (axis, name) in enumerate(zip(axes, shown, strict=False)):
         scans = own[own["ensemble"] == name]
-        _draw(axis, *(scans[column].to_numpy(float) for column in ("reference_ml", "predicted_ml")), rows.loc[name], log)
+        reference, predicted = scans["reference_ml"].to_numpy(float), scans["predicted_ml"].to_numpy(float)
+        _draw(axis, reference, predicted, rows.to_dict("index")[name], log)
         axis.set_title(plain(name))
         axis.tick_params(axis="x", labelbottom=number + across >= len(shown))
     for axis in axes[max(len(shown), 1) :]:
@@ -63,10 +66,11 @@ def agreement(metrics: pd.DataFrame, table: pd.DataFrame, label: str, ensembles:
     return Drawing(
         figure,
         f"{label}: agreement of volumes",
-        f"{label}: {kind} of every scan against {'the geometric' if log else 'the'} mean of both"
-        f"{', where both are above 0' if log else ''}; n = {counted(rows.loc[shown, 'scans'])} scans in a panel. Black: no "
-        "difference; orange band: 95 % interval of the bias, which is written below; dashed: 95 % limits of agreement. ICC: "
-        f"ICC(A,1), absolute agreement of single measurements{', of the logarithms' if log else ''}.",
+        f"{label}: {kind} of every scan against {'the geometric' if log else 'the'} mean of "
+        f"both{', where both are above 0' if log else ''}; n = {counted(rows.loc[shown, 'scans'])} scans in a panel. "
+        "Black: no difference; orange band: 95 % interval of the bias, which is written below; dashed: 95 % limits "
+        "of agreement. ICC: ICC(A,1), absolute agreement of single "
+        f"measurements{', of the logarithms' if log else ''}.",
         ("agreement", "metrics"),
     )
 
@@ -80,7 +84,7 @@ def spans_decades(volumes: Array) -> bool:
     return bool(high > DECADE * low)
 
 
-def _draw(axis: Axes, reference: Array, predicted: Array, row: pd.Series, log: bool) -> None:
+def _draw(axis: Axes, reference: Array, predicted: Array, row: Mapping[str, Any], log: bool) -> None:
     bias, low, high, *limits = (
         float(row[name]) for name in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")
     )

@@ -62,11 +62,12 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     return Drawing(
         figure,
         f"{label}: which ensemble for which cohort",
-        f"{label}: expected Dice of a scan from a cohort, by the share of the cohort's scans that have no lesion; such a scan "
-        f"counts 1 if none is predicted and 0 otherwise. From {lesion} test scans with a lesion and {free} without. Best "
-        f"at: {'; '.join(f'{plain(name)} {text}' for name, text in where.items()) or 'not known'}. Those have 95 % bootstrap "
-        "intervals by participant (bands); dotted lines: where the best one changes. The others are grey, their "
-        "intervals are in the table.",
+        f"{label}: expected Dice of a scan from a cohort, by the share of the cohort's scans that have no lesion; "
+        f"such a scan counts 1 if none is predicted and 0 otherwise. From {lesion} test scans with a lesion and "
+        f"{free} without. Best at: "
+        f"{'; '.join(f'{plain(name)} {text}' for name, text in where.items()) or 'not known'}. Those have 95 % "
+        "bootstrap intervals by participant (bands); dotted lines: where the best one changes. The others are grey, "
+        "their intervals are in the table.",
         ("lesion_free_share", "crossings"),
     )
 
@@ -102,7 +103,7 @@ def _mark_crossings(axis: Axes, shares: Sequence[float]) -> None:
             xycoords=axis.get_xaxis_transform(),
             ha="center",
             va="bottom",
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0.5, 0)},
+            arrowprops=_LEADER | {"shrinkA": 0, "relpos": (0.5, 0)},
         )
 
 
@@ -121,9 +122,20 @@ def _name_ends(axis: Axes, ends: Mapping[str, float], best: Sequence[str]) -> No
             color="black" if name in best else GREY,
             fontweight="bold" if name in best else "normal",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "0.6",
+                "linewidth": 0.5,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
+
+
+# From a text to what it names.
+_LEADER = {"arrowstyle": "-", "linewidth": 0.5, "shrinkB": 0}

@@ -37,6 +37,7 @@ def differences(
     figure, axes = sheet(0.95 + row_height(others) * max(len(others), 2), 1, len(metrics))
     for number, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
         rows = from_baseline(of_label(pairs, label, metric=metric.name), baseline)
+        rows = rows[rows.index.isin(others)]
         found = [(place, rows.loc[name]) for place, name in enumerate(others) if name in rows.index]
         for place, row in found:
             axis.plot([row["low"], row["high"]], [place] * 2, color=BLUE)
@@ -44,20 +45,20 @@ def differences(
             axis.plot(row["mean_difference"], place, "o", color=BLUE, markerfacecolor=face, markersize=4)
         axis.axvline(0, color="black", linewidth=0.7)
         name_rows(axis, others, shown=number == 0)
-        axis.set_title(f"{plain(metric.name)}\n{population(metric)}, n = {counted(row['scans'] for _, row in found)}")
+        axis.set_title(f"{plain(metric.name)}\n{population(metric)}, n = {counted(rows['scans'])}")
         axis.margins(x=0.08)
         axis.locator_params(axis="x", nbins=5)
         units = f"{metric.units}, " if metric.units else ""
-        axis.set_xlabel(units + _BETTER.get(metric.better, ""), color=GREY)
+        axis.set_xlabel(units + (_BETTER[metric.better] if metric.better else ""), color=GREY)
         if not found:
             say(axis, "no such scan" if others else "nothing to compare")
     figure.supxlabel(f"mean difference from {plain(baseline)}")
     return Drawing(
         figure,
         f"{label}: differences from {plain(baseline)}",
-        f"{label}: means of the paired differences from {plain(baseline)} (the line at 0) over the n scans of which both "
-        "have the score, with 95 % bootstrap intervals by participant. Filled: the signed-rank test, adjusted for all "
-        f"pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. "
+        f"{label}: means of the paired differences from {plain(baseline)} (the line at 0) over the n scans of which "
+        "both have the score, with 95 % bootstrap intervals by participant. Filled: the signed-rank test, adjusted "
+        f"for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("pairs",),
     )

@@ -63,9 +63,9 @@ def distributions(metrics: pd.DataFrame, label: str, metric: Metric, ensembles: 
     return Drawing(
         figure,
         f"{label}: {plain(metric.name)} by dataset",
-        f"{label}, {population(metric)}. {plain(metric.name)}: {metric.description}. Thin line: 5 to 95 % of the scans, "
-        f"thick line: the middle half, black bar: median, orange diamond: mean. Up to {FEW} scans are dots instead of "
-        "lines. n: scans; each ensemble on those it was scored on.",
+        f"{label}, {population(metric)}. {plain(metric.name)}: {metric.description}. Thin line: 5 to 95 % of the "
+        f"scans, thick line: the middle half, black bar: median, orange diamond: mean. Up to {FEW} scans are dots "
+        "instead of lines. n: scans; each ensemble on those it was scored on.",
         ("metrics",),
     )
 

@@ -33,8 +33,8 @@ def false_volume(
 ) -> Drawing:
     """Left the share of lesion-free scans with a false lesion, right how much is false in each of these.
 
-    metrics, summary : tables/metrics.tsv, and tables/summary.tsv for the interval of the share; amount : a column of the
-    former that is defined on lesion-free scans, a volume or a number of lesions.
+    metrics, summary : tables/metrics.tsv, and tables/summary.tsv for the interval of the share.
+    amount           : a metric that is defined on lesion-free scans, a volume or a number of lesions.
     """
     own = of_label(metrics, label).dropna(subset=[amount.name])
     rows = of_label(summary, label, metric=SPECIFICITY)
@@ -79,9 +79,9 @@ def false_volume(
     return Drawing(
         figure,
         f"{label}: false lesions where there are none",
-        f"{label}: {counted(totals)} scans known to have no lesion. Left: in how many one is predicted all the same, with 95 % "
-        "bootstrap intervals by participant (black lines). Right, on a logarithmic scale, each of these scans as a dot. "
-        f"{plain(amount.name)}: {amount.description}. Black bars: their median; orange diamonds: mean over all scans "
-        "without a lesion, those without a false one as 0.",
+        f"{label}: {counted(totals)} scans known to have no lesion. Left: in how many one is predicted all the same, "
+        "with 95 % bootstrap intervals by participant (black lines). Right, on a logarithmic scale: these scans as "
+        f"dots. {plain(amount.name)}: {amount.description}. Black bars: their median; orange diamonds: mean over all "
+        "scans without a lesion, those without a false one as 0.",
         ("metrics", "summary"),
     )

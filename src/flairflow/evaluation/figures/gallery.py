@@ -33,9 +33,8 @@ class Picture:
 
 
 def best_median_worst(metrics: pd.DataFrame, label: str, ensemble: str) -> list[tuple[str, pd.Series]]:
-    """The rows of tables/metrics.tsv with the highest, the middle and the lowest Dice of an ensemble, each with the word
-    for it; fewer where there are fewer scans with a lesion. Of equal ones those with the larger lesions count as
-    worse."""
+    """The rows of tables/metrics.tsv with the highest, the middle and the lowest Dice of an ensemble, each with the
+    word for it; fewer where there are fewer scans with a lesion. Of equal ones those with more lesion are worse."""
     rows = of_label(metrics, label, ensemble=ensemble).dropna(subset=["dice", "reference_ml", "predicted_ml"])
     rows = rows.sort_values(["dice", "reference_ml", "scan"], ascending=[False, True, True], kind="stable")
     last = len(rows) - 1
@@ -73,9 +72,10 @@ def gallery(pictures: Sequence[Picture], label: str, ensemble: str) -> Drawing:
     return Drawing(
         figure,
         f"{label}: best, median and worst scan",
-        f"{label}: the test scans with the highest, the middle and the lowest Dice of {plain(ensemble)} among those with a "
-        f"lesion ({words or 'no such scan'}). Left the axial slice with most lesion, beside it the same and further slices "
-        "with the predicted mask (solid) and the known one (dotted). The patient's right is on the left.",
+        f"{label}: the test scans with the highest, the middle and the lowest Dice of {plain(ensemble)} among those "
+        f"with a lesion ({words or 'no such scan'}). Left the axial slice with most lesion, beside it the same and "
+        "further slices with the predicted mask (solid) and the known one (dotted). The patient's right is on the "
+        "left.",
         ("metrics",),
     )
 

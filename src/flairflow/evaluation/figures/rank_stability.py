@@ -52,7 +52,7 @@ def rank_stability(
         _shade(axis, 100 * table.fillna(0).to_numpy(float))
         name_rows(axis, list(rows.index))
         axis.set_yticks(
-            range(len(rows)), [f"{in_lines(name)} ({mean:.1f})" for name, mean in rows["mean_rank"].items()]
+            range(len(rows)), [f"{in_lines(str(name))} ({mean:.1f})" for name, mean in rows["mean_rank"].items()]
         )
         axis.grid(visible=False)
         axis.set_xticks(range(len(rows)), [str(place) for place in places])
@@ -61,9 +61,10 @@ def rank_stability(
     return Drawing(
         figure,
         f"{label}: stability of the ranking",
-        f"{label}: percent of the bootstrap draws of participants in which an ensemble takes a rank, 1 the best; empty: less "
-        "than 0.5 %. In brackets the mean rank over participants, by which the rows are ordered. n: scans that all of them "
-        f"were scored on. Friedman's test that all rank alike: {'; '.join(tests) or 'no such scan'}. "
+        f"{label}: percent of the bootstrap draws of participants in which an ensemble takes a rank, 1 the best; "
+        "empty: less than 0.5 %. In brackets the mean rank over participants, by which the rows are ordered. n: "
+        "scans that all of them were scored on. Friedman's test that all rank alike: "
+        f"{'; '.join(tests) or 'no such scan'}. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("rank_stability", "ranks"),
     )

@@ -56,10 +56,10 @@ def ranking(summary: pd.DataFrame, label: str, bearing: Metric, whole: Metric, e
         figure,
         f"{label}: the ranking by which scans count",
         f"{label}: ensembles ranked by mean {plain(bearing.name)} over the scans with a lesion (left) and by mean "
-        f"{plain(whole.name)} over all scans (right), where a scan without a lesion counts 1 if none is predicted and 0 "
-        f"otherwise. Beside the rank the mean with its 95 % bootstrap interval by participant ({view} view). Solid blue "
-        "with circles: first on the left; dashed orange with squares: first on the right; solid black with diamonds: "
-        "first on both.",
+        f"{plain(whole.name)} over all scans (right), where a scan without a lesion counts 1 if none is predicted "
+        f"and 0 otherwise. Beside the rank the mean with its 95 % bootstrap interval by participant ({view} view). "
+        "Solid blue with circles: first on the left; dashed orange with squares: first on the right; solid black "
+        "with diamonds: first on both.",
         ("summary",),
     )
 

@@ -46,8 +46,8 @@ def size_recall(table: pd.DataFrame, label: str, ensembles: Sequence[str]) -> Dr
     return Drawing(
         figure,
         f"{label}: sensitivity against lesion size",
-        f"{label}: of the reference lesions of a size (26-connected; n: how many) the share that is found, if only by a "
-        "voxel, over all test scans together, with 95 % bootstrap intervals by participant.",
+        f"{label}: of the reference lesions of a size (26-connected; n: how many) the share that is found, if only by "
+        "a voxel, over all test scans together, with 95 % bootstrap intervals by participant.",
         ("size_recall",),
     )
 

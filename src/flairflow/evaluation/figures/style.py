@@ -64,7 +64,7 @@ _SETTINGS = {
     "svg.fonttype": "path",
 }
 # A decorator: what is drawn within looks as above, whatever matplotlib was told before.
-styled = matplotlib.rc_context(_SETTINGS)
+styled = matplotlib.rc_context(_SETTINGS)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ TABLES = (
     "crossings",
 )
 DICE, WHOLE = METRICS["dice"], METRICS["dice_or_empty"]
-# What figures show of lesions and of false predictions: the first of these that most ensembles have, as imported results
-# do not have all.
+# What figures show of lesions and of false predictions: the first of these that most ensembles have, as imported
+# results do not have all.
 LESIONS = ("lesion_f1", "lesion_f1_6", "ldsc")
 FALSE = ("false_ml", "false_lesions", "lfp_empty")
 
 
 def write_figures(results: Results, labels: Sequence[str]) -> None:
-    """The figures of FIGURES but the gallery, for every label: each an SVG, a PNG and a JSON that says what it shows."""
+    """The figures of FIGURES but the gallery, for every label: each as SVG, PNG and a JSON that says what it shows."""
     tables = read_tables(results)
     for label in labels:
         for name, drawing in draw_tables(tables, label).items():
@@ -107,7 +107,8 @@ def _pictures(metrics: pd.DataFrame, label: str, config: Config, results: Result
         return []
     scans = {scan.scan: scan for scan in read_scans(results.cohort, config.labels, config.images)}
     registered, segmented = (
-        stage_rows(results, stage, ["test"], having="annotated") for stage in ("register", f"segment/{config.segmenter}")
+        stage_rows(results, stage, ["test"], having="annotated")
+        for stage in ("register", f"segment/{config.segmenter}")
     )
 
     def look(scan: str) -> Axial | str:
@@ -119,8 +120,14 @@ def _pictures(metrics: pd.DataFrame, label: str, config: Config, results: Result
             return f"cannot be shown: {problem}"
         return axial(image, brain, {"predicted": predicted[label], "known": known[label]})
 
-    scores = ("dice", "reference_ml", "predicted_ml")
     return [
-        Picture(place, str(row["scan"]), *(float(row[score]) for score in scores), look(str(row["scan"])))
+        Picture(
+            place,
+            str(row["scan"]),
+            float(row["dice"]),
+            float(row["reference_ml"]),
+            float(row["predicted_ml"]),
+            look(str(row["scan"])),
+        )
         for place, row in chosen
     ]
