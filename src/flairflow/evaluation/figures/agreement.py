@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,10 @@ from flairflow.evaluation.figures.style import (
     Drawing,
     counted,
     of_label,
-    plain,
     plain_ticks,
     say,
     sheet,
+    short,
     styled,
 )
 from flairflow.images.grid import Array
@@ -48,7 +48,7 @@ def agreement(metrics: pd.DataFrame, table: pd.DataFrame, label: str, ensembles:
         scans = own[own["ensemble"] == name]
         reference, predicted = scans["reference_ml"].to_numpy(float), scans["predicted_ml"].to_numpy(float)
         _draw(axis, reference, predicted, rows.to_dict("index")[name], log)
-        axis.set_title(plain(name))
+        axis.set_title(short(name, 34))
         axis.tick_params(axis="x", labelbottom=number + across >= len(shown))
     for axis in axes[max(len(shown), 1) :]:
         axis.set_axis_off()
@@ -84,7 +84,7 @@ def spans_decades(volumes: Array) -> bool:
     return bool(high > DECADE * low)
 
 
-def _draw(axis: Axes, reference: Array, predicted: Array, row: Mapping[str, Any], log: bool) -> None:
+def _draw(axis: Axes, reference: Array, predicted: Array, row: Mapping[Hashable, Any], log: bool) -> None:
     bias, low, high, *limits = (
         float(row[name]) for name in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")
     )

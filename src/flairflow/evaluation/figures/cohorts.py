@@ -17,6 +17,7 @@ from flairflow.evaluation.figures.style import (
     plain,
     say,
     sheet,
+    short,
     styled,
 )
 
@@ -46,7 +47,7 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
             f"{_percent(row.from_share)} to {_percent(row.to_share)} %"
             for row in stretches[stretches["best"] == name].itertuples()
         )
-        words = f"{plain(name)}: best at {where[name]}"
+        words = f"{short(name)}: best at {where[name]}"
         _draw(axis, curves[name], SIGNS[number % len(SIGNS)], number, words)
     _mark_crossings(axis, [float(share) for share in sorted(set(stretches["from_share"])) if share > 0])
     axis.set_xlim(0, 100)
@@ -55,7 +56,8 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     axis.grid(axis="y")
     if curves:
         _name_ends(axis, {name: float(curve["dice"].iloc[-1]) for name, curve in curves.items()}, best)
-        figure.legend(loc="outside lower left", ncols=2, handlelength=3.4)
+        narrow = all(len(name) + len(shares) < 40 for name, shares in where.items())
+        figure.legend(loc="outside lower left", ncols=2 if narrow else 1, handlelength=3.4)
     else:
         say(axis, "no such scan: it takes scans with a lesion and scans known to have none")
     lesion, free = (counted(own.get(f"{kind}_scans", pd.Series(dtype=float))) for kind in ("lesion", "lesion_free"))
@@ -114,7 +116,7 @@ def _name_ends(axis: Axes, ends: Mapping[str, float], best: Sequence[str]) -> No
     places = apart(list(ends.values()), 0.13 * (high - low) / inches, low, high)
     for (name, end), place in zip(ends.items(), places, strict=True):
         axis.annotate(
-            plain(name),
+            short(name, 26),
             (100, end),
             (103, place),
             ha="left",

@@ -18,6 +18,7 @@ from flairflow.evaluation.figures.style import (
     row_height,
     say,
     sheet,
+    short,
     styled,
 )
 from flairflow.evaluation.metrics import Metric
@@ -47,12 +48,12 @@ def differences(
         name_rows(axis, others, shown=number == 0)
         axis.set_title(f"{plain(metric.name)}\n{population(metric)}, n = {counted(rows['scans'])}")
         axis.margins(x=0.08)
-        axis.locator_params(axis="x", nbins=5)
+        axis.locator_params(axis="x", nbins=4)
         units = f"{metric.units}, " if metric.units else ""
         axis.set_xlabel(units + (_BETTER[metric.better] if metric.better else ""), color=GREY)
         if not found:
             say(axis, "no such scan" if others else "nothing to compare")
-    figure.supxlabel(f"mean difference from {plain(baseline)}")
+    figure.supxlabel(f"mean difference from {short(baseline)}")
     return Drawing(
         figure,
         f"{label}: differences from {plain(baseline)}",

@@ -67,7 +67,7 @@ def false_volume(
     left.set_xticks([tick for tick in left.get_xticks() if tick <= 100])
     left.set_title(f"scans without a lesion, n = {counted(totals)}")
     left.set_xlabel("with a false lesion (%), lower is better")
-    right.set_xlabel(f"{plain(amount.name)} in each of these, lower is better")
+    right.set_xlabel(f"false {amount.units or 'lesions'} in each of these, lower is better")
     if own.empty:
         say(left)
         say(right)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from flairflow.evaluation.figures.style import PAGE, Drawing, of_label, plain, say, styled
+from flairflow.evaluation.figures.style import PAGE, Drawing, of_label, plain, say, short, styled
 from flairflow.images.grid import Array
 from flairflow.report.mosaics import COLOURS, Axial, outline, show
 
@@ -62,7 +62,7 @@ def gallery(pictures: Sequence[Picture], label: str, ensemble: str) -> Drawing:
             _draw(list(row), picture.look, colour)
     if pictures:
         handles = [
-            Line2D([], [], color=colour, label=f"{label} by {plain(ensemble)}"),
+            Line2D([], [], color=colour, label=f"{label} by {short(ensemble)}"),
             Line2D([], [], color="black", linestyle="dotted", label="known mask (white on the images)"),
         ]
         figure.legend(handles=handles, loc="lower left", ncols=2)

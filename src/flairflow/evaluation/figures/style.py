@@ -104,9 +104,15 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+def short(name: str, most: int = 2 * NAME_WIDTH) -> str:
+    """The same in at most so many letters, long ones without their middle."""
+    words = plain(name)
+    return words if len(words) <= most else f"{words[: most // 2]}…{words[-(most - 1) // 2 :]}"
+
+
 def in_lines(name: str) -> str:
-    """The same in lines that fit beside an axis."""
-    return "\n".join(textwrap.wrap(plain(name), NAME_WIDTH)) or name
+    """The same in up to three lines that fit beside an axis."""
+    return "\n".join(textwrap.wrap(short(name), NAME_WIDTH)) or name
 
 
 def row_height(names: Iterable[str], least: float = 0.17) -> float:
