@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
 
 from flairflow.evaluation.figures.style import (
     BLUE,
@@ -17,7 +16,7 @@ from flairflow.evaluation.figures.style import (
     Drawing,
     counted,
     of_label,
-    plain_ticks,
+    plain_logarithm,
     say,
     sheet,
     short,
@@ -57,9 +56,8 @@ def agreement(metrics: pd.DataFrame, table: pd.DataFrame, label: str, ensembles:
     if log and shown:
         axes[0].set_xscale("log")
         axes[0].set_yscale("log")
-        low, high = axes[0].get_ylim()
-        axes[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
-        plain_ticks(axes[0].xaxis, axes[0].yaxis)
+        plain_logarithm(axes[0].xaxis)
+        plain_logarithm(axes[0].yaxis)
     kind = "predicted / reference volume" if log else "predicted - reference volume (ml)"
     figure.supylabel(kind)
     figure.supxlabel(f"{'geometric mean' if log else 'mean'} of predicted and reference volume (ml)")

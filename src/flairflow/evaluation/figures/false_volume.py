@@ -16,7 +16,7 @@ from flairflow.evaluation.figures.style import (
     name_rows,
     of_label,
     plain,
-    plain_ticks,
+    plain_logarithm,
     row_height,
     say,
     sheet,
@@ -75,7 +75,7 @@ def false_volume(
         say(right, "nothing false")
     else:
         right.set_xscale("log")
-        plain_ticks(right.xaxis)
+        plain_logarithm(right.xaxis)
     return Drawing(
         figure,
         f"{label}: false lesions where there are none",

@@ -11,7 +11,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from flairflow.evaluation.metrics import Metric
 from flairflow.files import atomic
@@ -128,13 +130,12 @@ def name_rows(axis: Axes, names: Sequence[str], shown: bool = True) -> None:
     axis.grid(axis="x")
 
 
-def plain_ticks(*axes: object) -> None:
-    """Numbers such as 0.01 instead of powers of ten along logarithmic axes (`Axes.xaxis`, `Axes.yaxis`)."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    for axis in axes:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # type: ignore[attr-defined]
-        axis.set_minor_formatter(NullFormatter())  # type: ignore[attr-defined]
+def plain_logarithm(axis: Axis) -> None:
+    """Numbers such as 0.01 instead of powers of ten along a logarithmic axis, and enough of them on a short one."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def beside_axis(metric: Metric) -> str:
