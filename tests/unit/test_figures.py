@@ -29,6 +29,7 @@ from flairflow.evaluation.figures.size_recall import size_recall
 from flairflow.evaluation.figures.style import Drawing, apart, save
 from flairflow.evaluation.figures.write import draw_tables, read_tables, write_figures
 from flairflow.evaluation.metrics import COLUMNS, METRICS
+from flairflow.evaluation.summary import summarise
 from flairflow.images.grid import Image
 from flairflow.paths import FIGURES, GALLERY, Results
 from flairflow.published.numbers import read_numbers
@@ -103,7 +104,7 @@ def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_the
         (first,) = own(rows, ensemble="e0", other="e1").to_dict("records")
         (last,) = own(rows, ensemble="e1", other="e2").to_dict("records")
         assert np.allclose(dots(axis, "o"), [(first["mean_difference"], 0), (-last["mean_difference"], 1)])
-        bars = [line.get_xdata() for line in axis.get_lines() if line.get_marker() == "None"][:2]
+        bars = [np.asarray(line.get_xdata()) for line in axis.get_lines() if line.get_marker() == "None"][:2]
         assert np.allclose(bars, [[first["low"], first["high"]], [-last["high"], -last["low"]]])
     assert "left is better" in drawing.figure.axes[1].get_xlabel()
     assert "right is better" in drawing.figure.axes[0].get_xlabel()
@@ -137,8 +138,6 @@ def test_the_ranking_of_lesion_bearing_and_of_all_scans_can_flip() -> None:
             "shy": {"dice": [0.6, 0.5, np.nan, np.nan], "dice_or_empty": [0.6, 0.5, 1, 1]},
         }
     )
-    from flairflow.evaluation.summary import summarise
-
     drawing = ranking(summarise(metrics), "A", DICE, WHOLE, ["bold", "shy"])
     lines = {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in drawing.figure.axes[0].get_lines()}
     assert lines == {"bold": [1, 2], "shy": [2, 1]}
@@ -171,17 +170,15 @@ def test_recall_is_shown_by_size_with_an_open_last_class(tables: Tables) -> None
     drawing = size_recall(tables["size_recall"], "A", ["e1", "e0"])
     titles = [axis.get_title("left").split("\n")[0] for axis in drawing.figure.axes]
     assert titles == ["under 0.1 ml", "0.1 to 1 ml", "1 to 10 ml", "over 10 ml"]
-    small = own(tables["size_recall"], label="A")
-    small = small[small["from_ml"] == 0].set_index("ensemble")["recall"]
+    rows = own(tables["size_recall"], label="A")
+    small = dict(zip(*rows.loc[rows["from_ml"] == 0, ["ensemble", "recall"]].to_numpy().T, strict=True))
     assert np.allclose(dots(drawing.figure.axes[0], "o"), [(small["e1"], 0), (small["e0"], 1)])
     assert "no such lesion" in [text.get_text() for text in drawing.figure.axes[3].texts]
 
 
 def test_false_volume_counts_scans_and_shows_each_that_has_some() -> None:
-    free = {"false_ml": [0, 0, 0.5, 2.0], "scan_specificity": [1, 1, 0, 0]}
-    metrics = metric_table({"one": free, "clean": {"false_ml": [0, 0, 0, 0], "scan_specificity": [1, 1, 1, 1]}})
-    from flairflow.evaluation.summary import summarise
-
+    some: dict[str, list[float]] = {"false_ml": [0, 0, 0.5, 2.0], "scan_specificity": [1, 1, 0, 0]}
+    metrics = metric_table({"one": some, "clean": {"false_ml": [0, 0, 0, 0], "scan_specificity": [1, 1, 1, 1]}})
     summary = summarise(metrics)
     drawing = false_volume(metrics, summary, "A", FALSE, ["one", "clean"])
     left, right = drawing.figure.axes
@@ -200,10 +197,10 @@ def test_false_volume_counts_scans_and_shows_each_that_has_some() -> None:
 def test_agreement_is_a_ratio_where_volumes_span_decades(tmp_path: Path, factor: float) -> None:
     reference = np.geomspace(2, 2 * factor, 12)
     predicted = np.append(1.25 * reference[:-1], 0.0)
-    metrics = metric_table({"one": {"reference_ml": reference, "predicted_ml": predicted}})
+    metrics = metric_table({"one": {"reference_ml": list(reference), "predicted_ml": list(predicted)}})
     found = tables_of(metrics, tmp_path)
     (axis,) = panels(agreement(found["metrics"], found["agreement"], "A", ["one"]))
-    (points,) = [np.asarray(dots.get_offsets()) for dots in axis.collections if len(dots.get_offsets()) > 1]
+    (points,) = [shown for dots in axis.collections if len(shown := np.asarray(dots.get_offsets())) > 1]
     row = own(found["agreement"], scale="log" if factor > 10 else "ml").iloc[0]
     levels = [np.asarray(line.get_ydata())[0] for line in axis.get_lines()]
     if factor > 10:
@@ -280,15 +277,13 @@ def test_degenerate_tables_are_drawn_readably(case: str, tmp_path: Path) -> None
     for name, drawing in {**drawings, GALLERY: gallery([], "A", "some_model")}.items():
         figure = drawing.figure
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()
+        canvas.draw()  # type: ignore[no-untyped-call]
         width, height = figure.get_size_inches()
         assert width <= 180 / 25.4 + 0.01 and height <= 297 / 25.4, name
-        drawn = figure.get_tightbbox(canvas.get_renderer())
-        assert min(drawn.x0, drawn.y0) >= -0.02 and drawn.x1 <= width + 0.02 and drawn.y1 <= height + 0.02, (
-            name,
-            drawn,
-        )
-        assert min(text.get_fontsize() for text in texts(figure)) >= 7, name
+        drawn = figure.get_tightbbox(canvas.get_renderer())  # type: ignore[no-untyped-call]
+        outside = min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1)
+        assert outside >= -0.02, (name, drawn)
+        assert min(float(text.get_fontsize()) for text in texts(figure)) >= 7, name
         assert drawing.caption.startswith("A") and drawing.title.startswith("A"), name
         if case in ("none", "nothing is known", "another label alone"):
             said = " ".join(text.get_text() for text in texts(figure))
