@@ -132,6 +132,7 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ({"registration": {"template_transform": "syn"}}, {"register", "segment_archive"}),
         ({"report": {"title": "x"}}, {"report"}),
         ({"segmentation": {"probabilities": True}}, {"segment", "segment_archive"}),
+        ({"evaluation": {"grid": "preprocessed"}}, {"segment", "evaluate"}),
         ({"keep": []}, {"tidy"}),
         ({"datasets": {"ds": {"root": "x", "labels": {"A": {}}, "withdrawn": "list.txt"}}}, {"index"}),
         ({"results": "elsewhere"}, set()),

@@ -62,7 +62,7 @@ def prepared_row(results: Results, scores: np.ndarray, brain: np.ndarray, bits: 
     for role, data in (("bits", bits), ("ignore", ignore)):
         write_image(results.root / f"{role}.nii", Image(data.astype(np.uint8), affine))
         paths[role] = f"{role}.nii"
-    return Row(SCAN.scan, "ok", "", files=paths)
+    return Row(SCAN.scan, "ok", "", files=paths, values={"brain_ml": made.brain_ml})
 
 
 def test_ignored_voxels_have_no_say_in_the_thresholds(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_average_precision_is_scikit_learns(seed: int, steps: int | None) -> Non
     probabilities = np.clip(generator.normal(0.25, 0.3, truth.size) + 0.3 * truth, 0, 1).astype(np.float32)
     assert (probabilities[truth] == 0).any() and (probabilities == 1).any()  # ties at both ends
     if steps:
-        probabilities = np.round(probabilities * steps) / steps
+        probabilities = (np.round(probabilities * steps) / steps).astype(np.float32)
     assert average_precision(probabilities, truth) == pytest.approx(average_precision_score(truth, probabilities))
 
 

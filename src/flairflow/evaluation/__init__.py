@@ -1,1 +1,1 @@
-"""Evaluation: predictions against references, per scan and label, on the native grid."""
+"""Evaluation: predictions against references, per scan and label."""

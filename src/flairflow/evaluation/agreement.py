@@ -24,7 +24,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "icc": column("ICC(A,1) of predicted and reference volume: two-way, absolute agreement, single measurement"),
     "icc_low": column("Lower end of its 95 % interval, by the F distribution; scans are taken as independent"),
-    "icc_high": column("Upper end of it; n/a: fewer than three scans, or scans that do not differ"),
+    "icc_high": column("Upper end of it; n/a: fewer than three scans, or scans that hardly differ"),
     "bias": column("Mean of predicted minus reference"),
     "bias_low": column("Lower end of its 95 % interval (t)"),
     "bias_high": column("Upper end of it"),
@@ -61,7 +61,7 @@ def volume_agreement(metrics: pd.DataFrame) -> pd.DataFrame:
 def intraclass_correlation(ratings: Array) -> tuple[float, float, float]:
     """ICC(A,1) of ratings (targets, raters) with its 95 % interval (McGraw & Wong 1996, tables 4 and 7): the agreement
     of single ratings, where a rater who is always higher does not agree. NaN for fewer than three targets, or ratings
-    that are all the same; targets that do not differ have no interval."""
+    that are all the same; no interval where targets do not differ or the approximation does not hold the estimate."""
     targets, raters = ratings.shape
     if targets < 3:
         return np.nan, np.nan, np.nan
@@ -84,7 +84,10 @@ def intraclass_correlation(ratings: Array) -> tuple[float, float, float]:
     below, above = stats.f.ppf((1 + LEVEL) / 2, [targets - 1, v], [v, targets - 1])
     spread = raters * of_columns + (raters * targets - raters - targets) * error
     low = targets * (of_rows / below - error) / (spread + targets * of_rows / below)
-    high = targets * (of_rows - error / above) / (spread / above + targets * of_rows)
+    high = targets * (above * of_rows - error) / (spread + targets * above * of_rows)
+    # Its freedom is an approximation, which fails for clearly negative correlations of few targets.
+    if not low <= icc <= high:
+        return float(icc), np.nan, np.nan
     return float(icc), float(low), float(high)
 
 

@@ -41,8 +41,8 @@ class Metric:
 
 _PAPER = "Phitidis et al. 2026, arXiv 2601.20503"
 _FLAIRFLOW = "flairflow"
-_WMH = "Kuijf et al. 2019, IEEE Trans Med Imaging 38:2556 (WMH 2017, evaluation.py)"
-_ISLES = "Hernandez Petzsche et al. 2022, Sci Data 9:762 (ISLES'22, eval_utils.py)"
+_KUIJF = "Kuijf et al. 2019, IEEE Trans Med Imaging 38:2556 (the challenge's evaluation.py)"
+_ISLES = "Hernandez Petzsche et al. 2022, Sci Data 9:762 (the challenge's eval_utils.py)"
 _RELOADED = "Maier-Hein et al. 2024, Nat Methods 21:195"
 
 # Lesions by volume in ml, from (included) and to; the first and the last class are open.
@@ -115,7 +115,7 @@ _ALL_METRICS = (
     # Voxels
     _lesion(
         "dice",
-        "Dice coefficient 2 n(P and R) / (n(P) + n(R)) of predicted and reference voxels",
+        "Dice coefficient 2 n(P and R) / (n(P) + n(R)) of voxels",
         "Dice 1945, Ecology 26:297",
     ),
     _all(
@@ -128,11 +128,11 @@ _ALL_METRICS = (
         nothing=1.0,
     ),
     # Lesions
-    _lesion("lesion_recall", "Share of the reference lesions (26-connected) that have a predicted voxel", _WMH),
+    _lesion("lesion_recall", "Share of the reference lesions (26-connected) that have a predicted voxel", _KUIJF),
     _lesion(
         "lesion_precision",
         "Share of the predicted lesions (26-connected) that have a reference voxel",
-        _WMH,
+        _KUIJF,
         missed=None,
     ),
     *(_f1(connectivity, iou) for iou in (False, True) for connectivity in (26, 18, 6)),
@@ -194,7 +194,7 @@ _ALL_METRICS = (
         "wmh2017_hd95_mm",
         "95% Hausdorff distance between borders taken slice by slice: an in-plane neighbour (of 8) is outside; slices "
         "lie across the axis with the largest voxel edge, the last of equal ones",
-        _WMH,
+        _KUIJF,
         "lower",
         "mm",
         missed=None,
@@ -202,7 +202,7 @@ _ALL_METRICS = (
     _lesion(
         "wmh2017_avd_percent",
         "100 times the absolute volume error over the reference volume",
-        _WMH,
+        _KUIJF,
         "lower",
         "percent",
         missed=100.0,
@@ -211,7 +211,7 @@ _ALL_METRICS = (
         "wmh2017_lesion_f1",
         "Harmonic mean of lesion recall and lesion precision (26-connected, any overlap), precision 1 where nothing is "
         "predicted",
-        _WMH,
+        _KUIJF,
     ),
     _all(
         "isles22_lesion_f1",

@@ -1,4 +1,4 @@
-"""Metrics of the challenges WMH 2017 and ISLES'22 where they are not those that stand elsewhere."""
+"""Metrics of two challenges, of 2017 (Kuijf et al. 2019) and ISLES'22, that are not those that stand elsewhere."""
 
 from __future__ import annotations
 
