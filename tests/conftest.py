@@ -46,6 +46,17 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def paper_data() -> Path:
+    """The folder of the paper's published scores and lists; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("FLAIRFLOW_PAPER_DATA", REPOSITORY.parent / "shared" / "paper"))
+    if not (folder / "results").is_dir():
+        pytest.skip(
+            f"no published scores at {folder}; set FLAIRFLOW_PAPER_DATA to the folder that holds results/, splits/"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
 

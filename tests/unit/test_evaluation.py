@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config

@@ -14,9 +14,9 @@ from flairflow.published import numbers
 from flairflow.tables import Column, read_table, write_table
 
 
-def write_comparison_tables(results: Results, published: pd.DataFrame) -> None:
+def write_comparison_tables(results: Results, published: pd.DataFrame | None = None) -> None:
     """The tables that `results.comparison_tables` lists, from tables/metrics.tsv. Scans that not every ensemble has are
-    named in the log. `published`: `published.numbers`, to stand beside one's own."""
+    named in the log. `published`: means to stand beside these (`published.numbers`)."""
     metrics = read_table(results.table("metrics"))
     warn_of_other_scans(metrics)
     tables = comparison_tables(metrics, published)
@@ -28,7 +28,7 @@ def write_comparison_tables(results: Results, published: pd.DataFrame) -> None:
 
 
 def comparison_tables(
-    metrics: pd.DataFrame, published: pd.DataFrame
+    metrics: pd.DataFrame, published: pd.DataFrame | None = None
 ) -> dict[str, tuple[pd.DataFrame, Mapping[str, Column]]]:
     """By name the tables of `paths.COMPARISON_TABLES`, each with its data dictionary."""
     summed = numbers.with_published(summary.summarise(metrics), published)

@@ -19,8 +19,7 @@ ROUNDING = 1e-6
 
 def check_values(given: Given) -> None:
     """Raises ConfigError, naming the file, the first faults and what to do, for metrics that METRICS does not have,
-    names that are none of a label, values that a metric cannot take (inf is one of those only below 0), and for values
-    where the reference is empty of metrics that need a lesion, or the other way round."""
+    names that are none of a label, values that a metric cannot take (inf is for distances alone)."""
     for metric in given.values["metric"].unique():
         if metric not in METRICS:
             near = difflib.get_close_matches(metric, METRICS, 1)
@@ -36,8 +35,10 @@ def check_values(given: Given) -> None:
     for metric, own in given.values.groupby("metric", sort=False):
         low, high, whole = _range(METRICS[str(metric)])
         values = own["value"]
-        wrong = own[(values < low - ROUNDING) | (values > high + ROUNDING) & np.isfinite(values)]
+        wrong = own[(values < low - ROUNDING) | (values > high + ROUNDING)]
         faults += [f"{_which(row)} is {row.value:g}, not from {low:g} to {high:g}" for row in wrong.itertuples()]
+        if METRICS[str(metric)].units != "mm":
+            faults += [f"{_which(row)} is inf, as only distances can be" for row in own[values == np.inf].itertuples()]
         if whole:
             wrong = own[np.isfinite(values) & ((values - values.round()).abs() > ROUNDING)]
             faults += [f"{_which(row)} is {row.value:g}, not a whole number" for row in wrong.itertuples()]

@@ -25,15 +25,10 @@ def read_imported(
     Raises ConfigError, naming the file and what to do, for a table with other columns, with labels or ensembles that
     cannot be compared, or with a scan twice.
     """
-    tables = [_read(path, labels, own) for path in paths]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(NEEDED))
-    if (twice := table.duplicated(KEYS)).any():
-        scan, ensemble, label = table.loc[twice, KEYS].iloc[0]
-        raise ConfigError(
-            f"{', '.join(map(str, paths))}: {label} of {scan} by {ensemble} stands there twice; import the results "
-            "again, with different names (--prefix)"
-        )
-    return table
+    _check(paths, labels, own)
+    if not paths:
+        return pd.DataFrame(columns=list(NEEDED))
+    return pd.concat([read_table(path) for path in paths], ignore_index=True)
 
 
 def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -52,31 +47,46 @@ def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
 def check_imported(config: Config) -> None:
     """Raises ConfigError, before anything runs, where an imported table cannot be compared."""
     try:
-        read_imported(config.compare.imported, config.labels, config.compared)
+        _check(config.compare.imported, config.labels, config.compared)
     except ConfigError as error:
         raise ConfigError(f"config: compare.imported: {error}") from None
 
 
 def _only_scans(table: pd.DataFrame) -> dict[str, str]:
     """By participant the scan, of those who have one."""
-    scans = table[["participant", "scan"]].drop_duplicates()
+    scans = table[["participant", "scan"]].dropna().drop_duplicates()
     return dict(scans[~scans["participant"].duplicated(keep=False)].itertuples(index=False))
 
 
-def _read(path: Path, labels: Collection[str] | None, own: Collection[str]) -> pd.DataFrame:
+def _check(paths: Sequence[Path], labels: Collection[str] | None, own: Collection[str]) -> None:
+    """Of the columns' names and the rows' keys alone: every job parses the Snakefile, and so comes here."""
+    tables = [_keys(path, labels, own) for path in paths]
+    keys = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=KEYS)
+    if (twice := keys.duplicated()).any():
+        scan, ensemble, label = keys.loc[twice, KEYS].iloc[0]
+        raise ConfigError(
+            f"{', '.join(map(str, paths))}: {label} of {scan} by {ensemble} stands there twice; import the results "
+            "again, with different names (--prefix)"
+        )
+
+
+def _keys(path: Path, labels: Collection[str] | None, own: Collection[str]) -> pd.DataFrame:
     try:
-        table = read_table(path)
+        columns = list(pd.read_csv(path, sep="\t", nrows=0, encoding="utf-8-sig").columns)
+        if missing := [name for name in NEEDED if name not in columns]:
+            raise ConfigError(
+                f"{path}: has no column {', '.join(missing)}; `flairflow import-results` makes such tables"
+            )
+        keys = pd.read_csv(path, sep="\t", usecols=KEYS, dtype=str, na_filter=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a table ({error})") from None
-    if missing := [name for name in NEEDED if name not in table.columns]:
-        raise ConfigError(f"{path}: has no column {', '.join(missing)}; `flairflow import-results` makes such tables")
-    if unknown := [name for name in table.columns if name not in COLUMNS]:
+    if unknown := [name for name in columns if name not in COLUMNS]:
         raise ConfigError(f"{path}: column {', '.join(unknown)} is no metric (docs/metrics.md has all)")
-    if labels is not None and (wrong := [label for label in table["label"].unique() if label not in labels]):
-        raise ConfigError(f"{path}: label {', '.join(map(str, wrong))} is none of {', '.join(labels)}; rename it")
-    if clash := [name for name in table["ensemble"].unique() if name in own]:
+    if labels is not None and (wrong := [label for label in keys["label"].unique() if label not in labels]):
+        raise ConfigError(f"{path}: label {', '.join(wrong)} is none of {', '.join(labels)}; rename it")
+    if clash := [name for name in keys["ensemble"].unique() if name in own]:
         raise ConfigError(
-            f"{path}: ensemble {', '.join(clash)} is the name of one of your own; import it again with "
-            "--prefix, or rename it"
+            f"{path}: ensemble {', '.join(clash)} is the name of one of your own; import it again with --prefix, or "
+            "rename it"
         )
-    return table
+    return keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from flairflow.config.models import Config
@@ -22,13 +23,15 @@ COLUMNS: dict[str, Column] = {
 }
 
 
-def with_published(summary: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+def with_published(summary: pd.DataFrame, numbers: pd.DataFrame | None) -> pd.DataFrame:
     """The summary with the columns `published` and `difference` (mean minus published).
 
     summary : a row per label, metric, ensemble, view and dataset, with `mean`; published numbers are means over all
               scans, so they stand in the rows of the view `pooled`, NaN elsewhere.
-    numbers : columns label, metric, ensemble, value (`read_numbers`).
+    numbers : columns label, metric, ensemble, value (`read_numbers`); None: nothing was published.
     """
+    if numbers is None:
+        return summary.assign(published=np.nan, difference=np.nan)
     if lost := sorted(set(numbers["ensemble"]) - set(summary["ensemble"])):
         log.warning("published numbers of %s stand beside nothing: no ensemble has that name", ", ".join(lost))
     published = summary[KEYS].merge(numbers, how="left", on=KEYS)["value"].set_axis(summary.index)
@@ -54,11 +57,11 @@ def as_markdown(summary: pd.DataFrame) -> str:
     return "\n".join([*lines, ""])
 
 
-def read_numbers(path: Path | None) -> pd.DataFrame:
-    """A TSV with the columns label, metric, ensemble and value; without a path an empty one. Raises ConfigError, naming
-    the file, where it has others, a metric that there is none of, a value that is no number, or one twice."""
+def read_numbers(path: Path | None) -> pd.DataFrame | None:
+    """A TSV with the columns label, metric, ensemble and value; None without a path. Raises ConfigError, naming the
+    file, where it has others, a metric that there is none of, a value that is no number, or one twice."""
     if path is None:
-        return pd.DataFrame({**{key: pd.Series(dtype=str) for key in KEYS}, "value": pd.Series(dtype=float)})
+        return None
     table = read_foreign_table(path)
     if set(table.columns) != {*KEYS, "value"}:
         raise ConfigError(f"{path}: needs the columns {', '.join(KEYS)} and value, has {', '.join(table.columns)}")
@@ -79,7 +82,7 @@ def check_published(config: Config) -> None:
         numbers = read_numbers(config.compare.published)
     except ConfigError as error:
         raise ConfigError(f"config: compare.published: {error}") from None
-    if wrong := sorted(set(numbers["label"]) - set(config.labels)):
+    if numbers is not None and (wrong := sorted(set(numbers["label"]) - set(config.labels))):
         raise ConfigError(
             f"config: compare.published: {config.compare.published}: label {', '.join(wrong)} is none of "
             f"{', '.join(config.labels)}"
