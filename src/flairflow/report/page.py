@@ -45,6 +45,7 @@ def write_report(config: Config, results: Results) -> None:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "labels": config.labels,
         "segmenter": config.segmenter,
+        "grid": config.evaluation.grid,
         "counts": cohort_counts(scans, registered, config.labels),
         "excluded": _excluded(scans),
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
