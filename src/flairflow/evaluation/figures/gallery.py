@@ -50,7 +50,7 @@ def gallery(pictures: Sequence[Picture], label: str, ensemble: str) -> Drawing:
     height = 0.45 + 1.8 * rows
     # Laid out by hand: titles over the first slice are wider than it.
     figure = Figure(figsize=(PAGE, height))
-    figure.subplots_adjust(0.005, 0.25 / height, 0.995, 1 - 0.2 / height, 0.03, 0.12)
+    figure.subplots_adjust(0.005, 0.25 / height, 0.995, 1 - 0.2 / height, 0.03, 0.14)
     axes = list(figure.subplots(rows, ACROSS, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()
