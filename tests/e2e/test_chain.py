@@ -116,6 +116,20 @@ def test_the_comparison_sums_up_the_metrics(chain: Run) -> None:
         assert found["false_ml_mean"] == pytest.approx(own["false_ml"].mean(), rel=1e-4, nan_ok=True)
 
 
+def test_every_figure_of_the_comparison_is_drawn_and_the_gallery_shows_scans(chain: Run) -> None:
+    metrics = read_table(chain.results.table("metrics"))
+    for label in CONFIG["labels"]:
+        for name in FIGURES:
+            assert all(chain.results.figure(name, label, kind).stat().st_size > 3000 for kind in ("svg", "png")), name
+            assert json.loads(chain.results.figure(name, label, "json").read_text())["caption"].startswith(label)
+        # The last entry delivers the masks.
+        own = metrics[(metrics["label"] == label) & (metrics["ensemble"] == "pseudolabels")].dropna(subset=["dice"])
+        gallery = json.loads(chain.results.figure(GALLERY, label, "json").read_text())
+        best = own.sort_values("dice")["scan"].iloc[-1]
+        assert best in gallery["caption"]
+        assert chain.results.figure(GALLERY, label, "png").stat().st_size > 50_000
+
+
 def test_a_mask_drawn_on_another_sequence_is_carried_to_its_place(chain: Run) -> None:
     """Against the simulation's truth on the FLAIR grid, which the workflow never reads."""
     rows = [
@@ -136,7 +150,7 @@ def test_a_mask_drawn_on_another_sequence_is_carried_to_its_place(chain: Run) ->
 
 def test_the_report_links_its_mosaics_and_says_what_was_left_out(chain: Run) -> None:
     page = chain.results.report.read_text()
-    images = re.findall(r'<img src="([^"]+)"', page)
+    images = re.findall(r'<img src="(mosaics/[^"]+)"', page)
     assert len(images) == 3
     assert all((chain.results.report.parent / image).stat().st_size > 10_000 for image in images)
     assert "archive_sub-002_ses-1" in page and "truncated" in page
