@@ -84,7 +84,7 @@ def main_table(summary: pd.DataFrame) -> pd.DataFrame:
 def as_markdown(table: pd.DataFrame) -> str:
     """The main table as Markdown: a table per block that has values, and what the numbers are."""
     lines = [_caption(table), ""]
-    for title, header, body in _blocks(table):
+    for title, header, body in blocks(table):
         lines += [f"## {title}", "", _line(header), _line(["---"] * 2 + ["---:"] * (len(header) - 2))]
         lines += [*map(_line, body), ""]
     return "\n".join(lines)
@@ -93,7 +93,7 @@ def as_markdown(table: pd.DataFrame) -> str:
 def as_latex(table: pd.DataFrame) -> str:
     """The main table as LaTeX, a `table*` per block that has values; it needs the package booktabs."""
     lines = ["% needs \\usepackage{booktabs}"]
-    for title, header, body in _blocks(table):
+    for title, header, body in blocks(table):
         rows = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *body)]
         # A rule between labels.
         breaks = [number for number in range(1, len(body)) if body[number][0] != body[number - 1][0]]
@@ -116,7 +116,7 @@ def as_latex(table: pd.DataFrame) -> str:
     return "\n".join([*lines, ""])
 
 
-def _blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+def blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Title, header and cells of each block, without metrics and ensembles that have nothing in it."""
     for title, names in BLOCKS.items():
         shown = [name for name in names if table[name].notna().any()]
