@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
-from flairflow.paths import derivative
+from flairflow.paths import RULES, derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
 
@@ -81,6 +81,11 @@ def test_known_masks_are_scored_and_unknown_ones_are_not(chain: Run) -> None:
     assert set(metrics.loc[metrics["dataset"] == "islonly", "label"]) == {"ISL"}
     assert set(metrics.loc[metrics["dataset"] == "both", "label"]) == {"WMH", "ISL"}
     assert "archive" not in set(metrics["dataset"])
+    cohort = read_table(chain.results.cohort).set_index("scan")
+    assert list(metrics["participant"]) == list(cohort.loc[metrics["scan"], "person"])
+    by_rule = metrics["ensemble"].isin(RULES)
+    assert (metrics["calibration_error"].isna() == by_rule).all()
+    assert (metrics["average_precision"].isna() == (by_rule | metrics["dice"].isna())).all()
 
 
 def test_only_training_scans_that_lack_a_mask_are_filled_in(chain: Run) -> None:
@@ -164,6 +169,7 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
         ({"report": {"mosaics": 2}}, {"report", "tidy"}),
         ({"training": CONFIG["training"] | {"updates": 9}}, {"train_model", "pseudolabel", *AFTER_TRAINING}),
         ({"segmentation": {"probabilities": False}}, AFTER_TRAINING),
+        ({"evaluation": {"grid": "preprocessed"}}, AFTER_TRAINING - {"segment_archive"} | {"thresholds"}),
         (
             {"segmentation": {"probabilities": True, "model": "multiclass"}},
             {"segment", "segment_archive", "volumes", "report", "tidy"},

@@ -56,6 +56,7 @@ def twins(chain: Run, tmp_path_factory: pytest.TempPathFactory, repository: Path
     labels = CONFIG["datasets"]["both"]["labels"]
     config = CONFIG | {
         "strategies": ["pseudolabels"],
+        "evaluation": {"grid": "preprocessed"},
         "datasets": {
             "both": {"root": str(source), "labels": labels},
             "twins": {"root": "twins", "labels": labels, "split_list": "splits.tsv"},
@@ -149,3 +150,23 @@ def test_they_are_counted_apart_in_the_report(twins: Run) -> None:
     }
     page = twins.results.report.read_text()
     assert "<td>2</td><td>0</td><td>0</td><td>0</td><td>1</td><td>1</td>" in page[page.index("<td>twins</td>") :]
+
+
+def test_on_the_preprocessed_grid_scores_are_of_what_the_network_said_there(twins: Run) -> None:
+    metrics = read_table(twins.results.table("metrics"))
+    rows = metrics[metrics["ensemble"] == "pseudolabels"].to_dict("records")
+    assert rows
+    for found in rows:
+        shard = "both-test-0001"
+        segmented = read_ledger(twins.results.ledger("segment/pseudolabels", shard))[found["scan"]]
+        prepared_row = read_ledger(twins.results.ledger("preprocess", shard))[found["scan"]]
+        classes, bits = (
+            np.asarray(nib.load(twins.results.root / path).dataobj).astype(int)  # type: ignore[attr-defined]
+            for path in (segmented.files["prepared_dseg"], prepared_row.files["bits"])
+        )
+        number = LABELS.index(found["label"])
+        # ISL wins where both are.
+        reference = (bits == 1) if found["label"] == "WMH" else bits >= 2
+        assert found["predicted_ml"] == pytest.approx((classes == number + 1).sum() * 0.064, rel=1e-4)
+        assert found["reference_ml"] == pytest.approx(reference.sum() * 0.064, rel=1e-4)
+        assert 0 <= found["calibration_error"] <= 1
