@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
-from flairflow.paths import RULES, derivative
+from flairflow.paths import COMPARISON_TABLES, RULES, derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
 
@@ -65,7 +65,7 @@ def test_masks_lie_on_the_native_grid_and_give_the_volumes_of_the_table(chain: R
 
 
 def test_tables_have_dictionaries_and_results_no_absolute_paths(chain: Run) -> None:
-    for name in ("volumes", "metrics", "thresholds", "comparison"):
+    for name in ("volumes", "metrics", "thresholds", "comparison", *COMPARISON_TABLES):
         path = chain.results.table(name)
         assert set(read_table(path).columns) == set(json.loads(path.with_suffix(".json").read_text()))
     cohort = chain.results.cohort

@@ -68,4 +68,4 @@ def test_what_participants_have() -> None:
     values = np.array([[1.0, np.nan], [3.0, np.nan], [5.0, 7.0]])
     people = np.array(["b", "b", "a"])
     assert participants_with(values, people).tolist() == [2, 1]
-    assert np.array_equal(participant_means(values, people), [[5, 7], [2, np.nan]], equal_nan=True)
+    assert np.array_equal(participant_means(values, people), np.array([[5.0, 7.0], [2.0, np.nan]]), equal_nan=True)

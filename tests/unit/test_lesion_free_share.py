@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def test_expected_dice_by_hand() -> None:
     table = expected_dice(cohort(bold=([0.5, 0.7], [0, 0, 1]), shy=([0.3, 0.5], [1, 1, 1])))
     assert list(table.columns) == list(SHARE_COLUMNS) and len(table) == 2 * 21
     assert table["share"].tolist()[:21] == pytest.approx(np.linspace(0, 1, 21))
-    rows = table.set_index(["ensemble", "share"])
+    rows: Any = table.set_index(["ensemble", "share"])
     assert rows.loc[("bold", 0.0), "dice"] == pytest.approx(0.6)
     assert rows.loc[("bold", 0.25), "dice"] == pytest.approx(0.75 * 0.6 + 0.25 / 3)
     assert rows.loc[("bold", 1.0), "dice"] == pytest.approx(1 / 3)
@@ -81,7 +82,7 @@ def test_nobody_is_above_the_best(lines: list[tuple[int, int]]) -> None:
 
 
 def test_without_one_kind_of_scan_only_one_end_is_known() -> None:
-    rows = expected_dice(cohort(m=([0.5, 0.7], []))).set_index("share")
+    rows: Any = expected_dice(cohort(m=([0.5, 0.7], []))).set_index("share")
     assert rows.loc[0.0, "dice"] == pytest.approx(0.6) and rows.loc[0.05:, "dice"].isna().all()
     rows = expected_dice(cohort(m=([], [1.0, 0.0, 1.0]))).set_index("share")
     assert rows.loc[1.0, "dice"] == pytest.approx(2 / 3) and rows.loc[:0.95, "dice"].isna().all()
@@ -91,7 +92,7 @@ def test_without_one_kind_of_scan_only_one_end_is_known() -> None:
 def test_only_scans_that_all_have_count() -> None:
     table = cohort(m=([0.5, 0.7], [0.0]), more=([0.2, 0.4, 0.9], [1.0]))
     # The third scan of `more` has a lesion; to `m` it is lesion-free, but it is one scan.
-    rows = expected_dice(table).set_index(["ensemble", "share"])
+    rows: Any = expected_dice(table).set_index(["ensemble", "share"])
     assert rows.loc[("more", 0.0), "dice"] == pytest.approx(0.5)
     assert (rows["lesion_scans"] == 3).all() and (rows["lesion_free_scans"] == 0).all()
     # Others' scans alone, and an ensemble without this metric.
@@ -134,7 +135,7 @@ def test_the_published_numbers_choose_by_cohort(published: pd.DataFrame) -> None
     table = expected_dice(joint)
     assert set(table["lesion_scans"]) == {575} and set(table["lesion_free_scans"]) == {322}
     # The share of the test lists: 322 of 897.
-    ends = table.pivot(index="share", columns="ensemble", values="dice")
+    ends: Any = table.pivot(index="share", columns="ensemble", values="dice")
     share = 322 / 897
     for name, expected in {"marginal_loss": 0.610, "multimodel": 0.609, "pseudolabels": 0.584}.items():
         found = (1 - share) * ends.loc[0.0, name] + share * ends.loc[1.0, name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,7 +40,7 @@ def test_those_who_tie_share_their_places() -> None:
     scores = {name: {"dice_or_empty": [1.0, 0.0, 1.0, 0.5]} for name in "ab"} | {"c": {"dice_or_empty": [0.0] * 4}}
     ranks, stability = rank_ensembles(metric_table(scores))
     assert ranks["mean_rank"].tolist()[:2] == [1.625, 1.625]
-    shares = stability.pivot(index="ensemble", columns="rank", values="share")
+    shares: Any = stability.pivot(index="ensemble", columns="rank", values="share")
     assert shares.loc["a"].tolist() == shares.loc["b"].tolist()
     assert shares.loc["a", 1] == pytest.approx(0.5, abs=0.01) and shares.loc["c", 3] > 0.99
 

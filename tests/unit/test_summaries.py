@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ def test_the_three_views_by_hand() -> None:
     metrics = metric_table(scores, participants=["p", "q", "q", "r"], datasets=["one", "one", "one", "two"])
     table = summarise(metrics)
     assert list(table.columns) == list(COLUMNS)
-    rows = table.set_index(["view", table["dataset"].fillna("")])
+    rows: Any = table.set_index([table["view"], table["dataset"].fillna("")])
     assert set(rows.index) == {("pooled", ""), ("macro", ""), ("dataset", "one"), ("dataset", "two")}
     pooled, macro = rows.loc[("pooled", "")], rows.loc[("macro", "")]
     assert (pooled["scans"], pooled["participants"]) == (macro["scans"], macro["participants"]) == (4, 3)
@@ -34,6 +36,13 @@ def test_the_three_views_by_hand() -> None:
     assert np.isnan(two[["low", "high"]].astype(float)).all() and np.isnan(two["sd"])
     assert (macro["low"], macro["high"]) == pytest.approx(((0.1 + 0.8) / 2, (0.25 + 0.8) / 2))
     assert table.loc[table["primary"], "view"].tolist() == ["pooled"]
+
+
+def test_datasets_are_drawn_independently() -> None:
+    one = np.random.default_rng(6).normal(0, 1, 40).tolist()
+    table = summarise(metric_table({"m": {"dice": one * 2}}, datasets=["one"] * 40 + ["two"] * 40))
+    width = (table["high"] - table["low"]).groupby(table["view"]).mean()
+    assert width["macro"] == pytest.approx(width["dataset"] / 2**0.5, rel=0.05)
 
 
 def test_the_interval_is_that_of_the_plain_bootstrap_where_each_has_one_scan() -> None:
@@ -50,7 +59,7 @@ def test_means_are_those_of_the_scans_that_have_the_metric(seed: int, missing: f
     names = [name for name in METRICS if name in metrics]
     groups = metrics.groupby(["label", "ensemble"])[names]
     expected = groups.mean().stack().dropna().sort_index()
-    pooled = table[table["primary"]].set_index(["label", "ensemble", "metric"]).sort_index()
+    pooled: Any = table[table["primary"]].set_index(["label", "ensemble", "metric"]).sort_index()
     assert set(pooled.index) == set(expected.index)
     for key, value in expected.items():
         assert pooled.loc[key, "mean"] == pytest.approx(value)
@@ -75,7 +84,7 @@ def test_scores_that_are_infinite_are_missing() -> None:
 def some_summary() -> pd.DataFrame:
     nothing = np.nan
     own = {"dice": [0.5, 0.7, nothing], "dice_or_empty": [0.5, 0.7, 0.0], "false_ml": [nothing, nothing, 12.0]}
-    theirs = {"dsc": [0.25, 0.75, nothing], "lfp_empty": [nothing, nothing, 3.0], "n_gt": [1, 2, 0]}
+    theirs = {"dsc": [0.25, 0.75, nothing], "lfp_empty": [nothing, nothing, 3.0], "n_gt": [1.0, 2.0, 0.0]}
     one = metric_table({"own_one": own, "a_published": theirs}, label="A")
     return summarise(pd.concat([one, metric_table({"own_one": {"dice": [0.125]}}, label="B")]))
 
@@ -83,7 +92,7 @@ def some_summary() -> pd.DataFrame:
 def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
     table = main_table(some_summary())
     assert list(table.columns) == list(MAIN_COLUMNS)
-    rows = table.set_index(["label", "ensemble"])
+    rows: Any = table.set_index(["label", "ensemble"])
     assert list(rows.index) == [("A", "own_one"), ("A", "a_published"), ("B", "own_one")]
     own, theirs = rows.loc[("A", "own_one")], rows.loc[("A", "a_published")]
     assert (own["lesion_scans"], own["lesion_free_scans"], own["participants"], own["dice_scans"]) == (2, 1, 3, 2)
@@ -94,7 +103,7 @@ def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
 
 def test_the_main_table_in_markdown() -> None:
     text = as_markdown(main_table(some_summary()))
-    assert "A: n = 2 + 1 scans of 3 participants; B: n = 1 + 0 scans of 1 participants." in text
+    assert "A: n = 2 + 1 (participants: 3); B: n = 1 + 0 (participants: 1)." in text
     assert "| label | ensemble | n | dice ↑ | dice or empty ↑ | false ml ↓ |" in text
     assert "| A | own_one | 2 + 1 | 0.600 [0.500, 0.700] | 0.400 [0.000, 0.700] | 12.00 |" in text
     assert "| B | own_one | 1 + 0 | 0.125 | n/a | n/a |" in text

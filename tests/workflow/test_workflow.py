@@ -17,6 +17,7 @@ import yaml
 from chain import Run
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
+from flairflow.paths import Results
 
 RULES = {
     "all",
@@ -277,10 +278,10 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
     return run
 
 
-def planned_jobs(run: Run) -> Jobs:
+def planned_jobs(run: Run, *targets: str) -> Jobs:
     """What a run would do: the jobs' rules and wildcards, with their inputs."""
     jobs: Jobs = {}
-    for text in re.split(r"\n\n|\n(?=\[)", run.snakemake("-n")):
+    for text in re.split(r"\n\n|\n(?=\[)", run.snakemake("-n", *targets)):
         if found := re.search(r"^(?:local)?(?:rule|checkpoint) (\w+):", text, re.MULTILINE):
             wildcards = re.search(r"^    wildcards: (.*)$", text, re.MULTILINE)
             inputs = re.search(r"^    input: (.*)$", text, re.MULTILINE)
@@ -358,3 +359,11 @@ def test_what_teaches_is_trained_even_where_it_is_no_contestant(indexed: Run) ->
     parts = [("phased", "lesion"), ("phased", "all"), ("pseudolabels", "all")]
     assert trained == {(*part, seed) for part in parts for seed in "01"}
     assert {job[1] for job in jobs if job[0] == "segment"} == {"pseudolabels"}
+
+
+def test_compare_stands_for_tables_and_report(indexed: Run) -> None:
+    jobs = planned_jobs(indexed, "compare")
+    wanted = {str(path) for path in Results("results").comparison_tables}
+    assert {"results/tables/main.tex", "results/tables/pairs.json"} < wanted
+    assert jobs["compare",] == wanted | {"results/report/index.html"}
+    assert ("comparison",) in jobs and ("report",) in jobs and ("tidy",) not in jobs

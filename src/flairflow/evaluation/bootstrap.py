@@ -10,11 +10,12 @@ from flairflow.evaluation.statistics import LEVEL, RESAMPLES
 from flairflow.images.grid import Array
 
 
-def ratio_draws(above: Array, below: Array, participants: Array) -> Array:
+def ratio_draws(above: Array, below: Array, participants: Array, seed: int = 0) -> Array:
     """What ratios of two sums over scans are in each draw of participants with replacement (Field & Welsh 2007).
 
     above, below : (N, K) of N scans, for K ratios sum(above) / sum(below).
     participants : (N,) whose scans they are: numbers or names.
+    seed         : another one for others' scans, where draws of both are put together.
     Returns (RESAMPLES, K), equal for equal arguments. NaN where the lower sum of a draw is 0. All ratios are of the
     same draws, so differences of columns are paired.
     """
@@ -22,17 +23,17 @@ def ratio_draws(above: Array, below: Array, participants: Array) -> Array:
     upper, lower = (sums_by(owners, len(persons), values) for values in (above, below))
     # Ratios over the same scans share their lower sums.
     lower, which = np.unique(lower, axis=1, return_inverse=True)
-    counts = _drawn(len(persons))
+    counts = _drawn(len(persons), seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Array = (counts @ upper) / (counts @ lower)[:, which.ravel()]
     found[~np.isfinite(found)] = np.nan
     return found
 
 
-def mean_draws(values: Array, participants: Array) -> Array:
+def mean_draws(values: Array, participants: Array, seed: int = 0) -> Array:
     """The means over scans in each draw (`ratio_draws`); values (N, K), NaN where a scan does not count."""
     known = ~np.isnan(values)
-    return ratio_draws(np.where(known, values, 0.0), known.astype(float), participants)
+    return ratio_draws(np.where(known, values, 0.0), known.astype(float), participants, seed)
 
 
 def interval(draws: Array) -> tuple[Array, Array]:
@@ -71,9 +72,9 @@ def sums_by(owners: Array, count: int, values: Array) -> Array:
 
 
 @lru_cache(maxsize=2)
-def _drawn(participants: int) -> Array:
+def _drawn(participants: int, seed: int) -> Array:
     """How often each participant is drawn, (RESAMPLES, participants); the same in every run."""
-    drawn = np.random.default_rng(0).integers(participants, size=(RESAMPLES, participants))
+    drawn = np.random.default_rng(seed).integers(participants, size=(RESAMPLES, participants))
     drawn += np.arange(RESAMPLES)[:, None] * participants
     counts = np.bincount(drawn.ravel(), minlength=RESAMPLES * participants)
     return counts.reshape(RESAMPLES, participants).astype(float)

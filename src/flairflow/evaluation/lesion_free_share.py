@@ -105,8 +105,8 @@ def _highest(ends: Array) -> list[tuple[float, float, int]]:
 
 
 def _common(metrics: pd.DataFrame) -> list[Scores]:
-    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it; no label
-    of which is not known which scans have a lesion."""
+    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it; none
+    where it is not known which scans have a lesion."""
     found = []
     for scores in scores_by_label(metrics, (SCORE, *OF_LESIONS)):
         if SCORE in scores.metrics and len(scores.metrics) > 1:

@@ -147,8 +147,8 @@ def _cell(row: Mapping[Hashable, Any], name: str) -> str:
 def _caption(table: pd.DataFrame) -> str:
     view = ", ".join(table["view"].unique()) or "n/a"
     counts = [
-        f"{label}: n = {_range(own['lesion_scans'])} + {_range(own['lesion_free_scans'])} scans of "
-        f"{_range(own['participants'])} participants"
+        f"{label}: n = {_range(own['lesion_scans'])} + {_range(own['lesion_free_scans'])} "
+        f"(participants: {_range(own['participants'])})"
         for label, own in table.groupby("label", sort=False)
     ]
     return (

@@ -9,7 +9,6 @@ from flairflow.evaluation.bootstrap import interval, mean_draws, participant_mea
 from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.scores import Scores, scores_by_label
 from flairflow.evaluation.statistics import holm, rank_biserial, signed_rank_p, standardised_difference
-from flairflow.images.grid import Array
 from flairflow.tables import Column, column
 
 COLUMNS: dict[str, Column] = {
@@ -63,36 +62,32 @@ def _pairs(part: Scores, metric: str) -> list[tuple[object, ...]]:
     differences = values[:, first] - values[:, second]
     lows, highs = interval(mean_draws(differences, part.participants))
     by_participant = participant_means(differences, part.participants)
-    rows: list[list[object]] = []
+    independent = [column[~np.isnan(column)] for column in by_participant.T]
+    several = [len(values) > 1 for values in independent]
+    p_values = np.full(len(several), np.nan)
+    p_values[several] = [signed_rank_p(values) for values in independent if len(values) > 1]
+    adjusted = np.full(len(several), np.nan)
+    adjusted[several] = holm(p_values[several].tolist())
+    rows: list[tuple[object, ...]] = []
     for pair, (one, other) in enumerate(zip(first, second, strict=True)):
         both = known[:, one] & known[:, other]
-        independent = by_participant[~np.isnan(by_participant[:, pair]), pair]
-        several = len(independent) > 1
+        alone = (int((known[:, place] & ~both).sum()) for place in (one, other))
+        bounds = (lows[pair], highs[pair]) if several[pair] else (np.nan, np.nan)
         rows.append(
-            [
+            (
                 part.label,
                 metric,
                 part.ensembles[one],
                 part.ensembles[other],
                 int(both.sum()),
-                len(independent),
-                int((known[:, one] & ~both).sum()),
-                int((known[:, other] & ~both).sum()),
-                _mean(differences[both, pair]),
-                lows[pair] if several else np.nan,
-                highs[pair] if several else np.nan,
-                signed_rank_p(independent) if several else np.nan,
-                np.nan,
-                rank_biserial(independent),
-                standardised_difference(independent),
-            ]
+                len(independent[pair]),
+                *alone,
+                differences[both, pair].mean() if both.any() else np.nan,
+                *bounds,
+                p_values[pair],
+                adjusted[pair],
+                rank_biserial(independent[pair]),
+                standardised_difference(independent[pair]),
+            )
         )
-    place = list(COLUMNS).index("p")
-    tested = [row for row in rows if not np.isnan(row[place])]  # type: ignore[call-overload]
-    for row, adjusted in zip(tested, holm([row[place] for row in tested]), strict=True):  # type: ignore[misc]
-        row[place + 1] = adjusted
-    return [tuple(row) for row in rows]
-
-
-def _mean(values: Array) -> float:
-    return float(values.mean()) if len(values) else np.nan
+    return rows

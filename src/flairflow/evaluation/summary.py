@@ -65,13 +65,14 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
 def _views(part: Scores) -> list[tuple[str, str | None, pd.DataFrame]]:
     """The views with a table each; its rows are ensembles, and metrics within them."""
     datasets, total, times, broad = [], np.array(0.0), np.array(0), np.array(False)
-    for name in np.unique(part.datasets):
-        table, draws = _over_scans(part.of(part.datasets == name))
+    for number, name in enumerate(np.unique(part.datasets), start=1):
+        # Datasets of as many participants would else be drawn alike.
+        table, draws = _over_scans(part.of(part.datasets == name), seed=number)
         datasets.append(("dataset", str(name), table))
         total = total + np.nan_to_num(draws)
         times = times + ~np.isnan(draws)
         broad = broad | (table["participants"].to_numpy() > 1)
-    pooled, _ = _over_scans(part)
+    pooled, _ = _over_scans(part, seed=0)
     with np.errstate(invalid="ignore"):
         low, high = interval(total / times)
     means = pd.concat([table["mean"] for _, _, table in datasets], axis=1)
@@ -89,9 +90,9 @@ def _views(part: Scores) -> list[tuple[str, str | None, pd.DataFrame]]:
     return [("pooled", None, pooled), ("macro", None, macro), *datasets]
 
 
-def _over_scans(part: Scores) -> tuple[pd.DataFrame, Array]:
+def _over_scans(part: Scores, seed: int) -> tuple[pd.DataFrame, Array]:
     flat = part.values.reshape(len(part.scans), -1)
-    values, draws = pd.DataFrame(flat), mean_draws(flat, part.participants)
+    values, draws = pd.DataFrame(flat), mean_draws(flat, part.participants, seed)
     participants = participants_with(flat, part.participants)
     low, high = (np.where(participants > 1, bound, np.nan) for bound in interval(draws))
     table = pd.DataFrame(
