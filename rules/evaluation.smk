@@ -63,11 +63,24 @@ rule comparison:
         RESULTS.table("metrics"),
         [dag.model_files(CONFIG, name) for name in CONFIG.ensembles],
         CONFIG.compare.published or [],
+        # The gallery shows scans with their masks.
+        ledgers("register", ["test"], having="annotated"),
+        ledgers(f"segment/{CONFIG.segmenter}", ["test"], having="annotated"),
     output:
         RESULTS.table("comparison"),
         dictionary(RESULTS.table("comparison")),
         RESULTS.comparison_tables,
-        report(RESULTS.comparison_figure, category="Comparison", caption="captions/comparison.rst"),
+        [RESULTS.figure(name, label, kind) for kind in ("svg", "json") for name in FIGURES for label in CONFIG.labels],
+        [
+            report(
+                RESULTS.figure(name, label, "png"),
+                category="Comparison",
+                caption=f"captions/{name}.rst",
+                labels={"figure": name.replace("_", " "), "label": label},
+            )
+            for name in FIGURES
+            for label in CONFIG.labels
+        ],
     log:
         RESULTS.log("compare", "compare"),
     conda:

@@ -5,7 +5,7 @@ rule report:
     input:
         RESULTS.cohort,
         RESULTS.table("volumes"),
-        RESULTS.table("comparison"),
+        rules.comparison.output,
     output:
         report(RESULTS.report, category="Report", caption="captions/report.rst"),
         RESULTS.summary,

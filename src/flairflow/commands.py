@@ -210,12 +210,15 @@ def metrics(options: Namespace) -> None:
 def compare(options: Namespace) -> None:
     from flairflow.evaluation.comparison import write_comparison
     from flairflow.evaluation.comparison_tables import write_comparison_tables
+    from flairflow.evaluation.figures.write import write_figures, write_galleries
     from flairflow.published.numbers import read_numbers
 
     config = read_config(options.config)
     results = Results(config.results)
     write_comparison(config, results)
     write_comparison_tables(results, read_numbers(config.compare.published))
+    write_figures(results, config.labels)
+    write_galleries(config, results)
 
 
 def import_results(options: Namespace) -> None:

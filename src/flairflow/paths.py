@@ -12,6 +12,20 @@ MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
 # The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
 RULES = ("one_threshold", "two_thresholds")
+# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report. The
+# gallery shows scans, the others are made from tables alone.
+GALLERY = "gallery"
+FIGURES = (
+    "ranking",
+    "cohorts",
+    "differences",
+    "rank_stability",
+    "distributions",
+    "size_recall",
+    "false_volume",
+    "agreement",
+    GALLERY,
+)
 # What `flairflow compare` makes of tables/metrics.tsv; `main` is also there in Markdown and LaTeX.
 COMPARISON_TABLES = (
     "summary",
@@ -141,6 +155,10 @@ class Results:
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.tsv"
 
+    def figure(self, name: str, label: str, kind: str) -> Path:
+        """A figure of the comparison: `name` one of FIGURES; `kind` svg, png, or json: what is said of it."""
+        return self.root / "figures" / f"{name}_{label}.{kind}"
+
     @property
     def comparison_tables(self) -> list[Path]:
         """Tables, dictionaries and texts of COMPARISON_TABLES."""
@@ -149,10 +167,6 @@ class Results:
 
     def main_table(self, kind: str) -> Path:
         return self.table("main").with_suffix(f".{kind}")
-
-    @property
-    def comparison_figure(self) -> Path:
-        return self.table("comparison").with_suffix(".png")
 
     @property
     def report(self) -> Path:

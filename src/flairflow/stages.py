@@ -100,10 +100,15 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     "compare": (
         3,
-        lambda config: {"labels": config.labels, "compared": config.compared, "compare": _dump(config.compare)},
+        lambda config: {
+            "labels": config.labels,
+            "compared": config.compared,
+            "compare": _dump(config.compare),
+            "segmenter": config.segmenter,
+        },
     ),
     "report": (
-        4,
+        5,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import image
 
-from chain import Run
+from chain import CONFIG, Run
+from flairflow.paths import FIGURES
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars"
@@ -38,7 +41,52 @@ def test_every_image_of_the_report_loads_and_no_table_is_cut_off(chain: Run, chr
     command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,900"]
     url = (folder / "index.html").as_uri()
     done = subprocess.run([*command, "--dump-dom", url], capture_output=True, text=True, check=True, timeout=120)
-    assert "<title>images 4/4 wide true</title>" in done.stdout
+    images = CONFIG["report"]["mosaics"] + len(FIGURES) * len(CONFIG["labels"])
+    assert f"<title>images {images}/{images} wide true</title>" in done.stdout
+
+
+def test_the_folder_of_the_report_holds_all_that_the_page_links(chain: Run) -> None:
+    page = chain.results.report.read_text()
+    links = [link for link in re.findall(r'(?:href|src)="([^"]+)"', page) if not link.startswith("#")]
+    assert {Path(link).suffix for link in links} == {".png", ".svg", ".tsv"}
+    for link in links:
+        assert (chain.results.report.parent / link).is_file() and ".." not in link, link
+    captions = re.findall(r"<figcaption>(.+?) <span", page)
+    assert len(captions) == len(FIGURES) * len(CONFIG["labels"]) and min(map(len, captions)) > 80
+
+
+@pytest.mark.parametrize("name", ["ranking", "agreement", "gallery"])
+def test_a_browser_draws_the_svg_as_the_png_is(chain: Run, chromium: str, tmp_path: Path, name: str) -> None:
+    svg, png = (chain.results.figure(name, "ISL", kind) for kind in ("svg", "png"))
+    picture = image.imread(png)[..., :3]
+    # Both are the same number of inches: 220 pixels each in one, 96 in the other.
+    height, width = (round(pixels * 96 / 220) for pixels in picture.shape[:2])
+    shot = tmp_path / "shot.png"
+    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"]
+    subprocess.run([*command, f"--screenshot={shot}", svg.as_uri()], capture_output=True, check=True, timeout=120)
+    drawn = image.imread(shot)[..., :3]
+
+    def coarse(pixels: np.ndarray, cells: int = 12) -> np.ndarray:
+        rows, columns = (np.linspace(0, n, cells + 1).astype(int) for n in pixels.shape[:2])
+        return np.array([[pixels[a:b, c:d].mean() for c, d in pairwise(columns)] for a, b in pairwise(rows)])
+
+    assert coarse(drawn).min() < 0.99
+    assert np.abs(coarse(drawn) - coarse(picture)).max() < 0.1
+
+
+def test_the_report_is_printed_on_pages_that_cut_no_figure(chain: Run, chromium: str, tmp_path: Path) -> None:
+    """In print every figure is lower than a page, so that none has to be cut."""
+    folder, pdf = tmp_path / "report", tmp_path / "report.pdf"
+    shutil.copytree(chain.results.report.parent, folder)
+    page = (folder / "index.html").read_text().replace('loading="lazy"', "")
+    (folder / "index.html").write_text(page)
+    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer"]
+    url = (folder / "index.html").as_uri()
+    subprocess.run([*command, f"--print-to-pdf={pdf}", url], capture_output=True, check=True, timeout=240)
+    data = pdf.read_bytes()
+    pages = len(re.findall(rb"/Type\s*/Page\b", data))
+    # At most a page each for figures and overlays, and a few for the tables.
+    assert 5 < pages <= len(FIGURES) * len(CONFIG["labels"]) + CONFIG["report"]["mosaics"] + 8
 
 
 def test_the_report_is_more_than_a_blank_page(chain: Run, chromium: str, tmp_path: Path) -> None:

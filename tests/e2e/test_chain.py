@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
-from flairflow.paths import COMPARISON_TABLES, RULES, derivative
+from flairflow.paths import COMPARISON_TABLES, FIGURES, GALLERY, RULES, derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
 
@@ -114,7 +114,20 @@ def test_the_comparison_sums_up_the_metrics(chain: Run) -> None:
         assert found["lesion_free_scans"] == own["false_ml"].notna().sum()
         assert found["dice_mean"] == pytest.approx(own["dice"].mean(), rel=1e-4, nan_ok=True)
         assert found["false_ml_mean"] == pytest.approx(own["false_ml"].mean(), rel=1e-4, nan_ok=True)
-    assert chain.results.comparison_figure.stat().st_size > 10_000
+
+
+def test_every_figure_of_the_comparison_is_drawn_and_the_gallery_shows_scans(chain: Run) -> None:
+    metrics = read_table(chain.results.table("metrics"))
+    for label in CONFIG["labels"]:
+        for name in FIGURES:
+            assert all(chain.results.figure(name, label, kind).stat().st_size > 3000 for kind in ("svg", "png")), name
+            assert json.loads(chain.results.figure(name, label, "json").read_text())["caption"].startswith(label)
+        # The last entry delivers the masks.
+        own = metrics[(metrics["label"] == label) & (metrics["ensemble"] == "pseudolabels")].dropna(subset=["dice"])
+        gallery = json.loads(chain.results.figure(GALLERY, label, "json").read_text())
+        best = own.loc[own["dice"] == own["dice"].max(), "scan"]
+        assert any(f"best: {scan}, " in gallery["caption"] for scan in best)
+        assert chain.results.figure(GALLERY, label, "png").stat().st_size > 50_000
 
 
 def test_a_mask_drawn_on_another_sequence_is_carried_to_its_place(chain: Run) -> None:
@@ -137,7 +150,7 @@ def test_a_mask_drawn_on_another_sequence_is_carried_to_its_place(chain: Run) ->
 
 def test_the_report_links_its_mosaics_and_says_what_was_left_out(chain: Run) -> None:
     page = chain.results.report.read_text()
-    images = re.findall(r'<img src="([^"]+)"', page)
+    images = re.findall(r'<img src="(mosaics/[^"]+)"', page)
     assert len(images) == 3
     assert all((chain.results.report.parent / image).stat().st_size > 10_000 for image in images)
     assert "archive_sub-002_ses-1" in page and "truncated" in page

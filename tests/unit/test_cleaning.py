@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from flairflow.cleaning.purge import purge
 from flairflow.cleaning.tidy import tidy
 from flairflow.config import Config, load_config
 from flairflow.errors import ConfigError
-from flairflow.paths import Results, derivative
+from flairflow.evaluation.figures.style import Drawing, save
+from flairflow.paths import GALLERY, Results, derivative
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, read_ledger, write_ledger
 from flairflow.tables import read_table
@@ -95,6 +97,10 @@ def test_purge_takes_the_participant_and_nobody_else(tmp_path: Path) -> None:
     put(results.file_checks, "".join(json.dumps(check) + "\n" for check in checks))
     mosaics = [put(results.report.parent / "mosaics" / f"{scan}.png") for scan in scans]
     put(results.report, "<b>ds_sub-1_ses-2</b>")
+    # Pictures say in their metadata whom they show; binary ones are no text.
+    shown = {name: results.figure(GALLERY, name, "png") for name in ("gone", "stays")}
+    for path, scan in zip(shown.values(), scans[1:3], strict=True):
+        save(Drawing(Figure(), "gallery", f"best: {scan}, Dice 0.9", ()), path, path.with_suffix(".svg"))
     learnt = put(
         results.models.parent / "state/train/some/all/seed-0.scans.json", json.dumps(dict.fromkeys(scans, "f"))
     )
@@ -114,6 +120,8 @@ def test_purge_takes_the_participant_and_nobody_else(tmp_path: Path) -> None:
     assert results.cohort.read_text() == columns + "\n".join(rows[1:]) + "\n"
     assert results.cohort.stat().st_mtime < (tmp_path / "withdrawn.txt").stat().st_mtime
     assert not results.report.exists()
+    assert [path.exists() for path in shown.values()] == [False, True]
+    assert [path.with_suffix(".svg").exists() for path in shown.values()] == [False, True]
     assert results.split_assignments.read_text() == "name\tassigned\nBert\ttest\nds_sub-10\ttrain\n"
     assert [json.loads(line) for line in results.file_checks.read_text().splitlines()] == [checks[1], checks[3]]
     assert source.exists()

@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
-from flairflow.evaluation.comparison import compare, draw_comparison, ensemble_updates
+from flairflow.evaluation.comparison import compare, ensemble_updates
 from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
 from flairflow.evaluation.threshold import CANDIDATES, best_thresholds
 from flairflow.images.grid import Grid, Image
@@ -129,16 +128,6 @@ def test_updates_are_counted_per_seed(tmp_path: Path) -> None:
     folders += [folder("two", seed, updates=200) for seed in (0, 5)]
     assert ensemble_updates(folders) == (600, 100)
     assert ensemble_updates(folders[:1]) == (400, 100)
-
-
-def test_the_comparison_is_drawn_with_and_without_scores(tmp_path: Path) -> None:
-    metrics = pd.DataFrame([("A", "m", 0.5, np.nan)], columns=["label", "ensemble", "dice", "false_ml"])
-    draw_comparison(tmp_path / "some.png", metrics, ["A", "B"], ["m", "one_threshold"])
-    some = image.imread(tmp_path / "some.png")
-    draw_comparison(tmp_path / "none.png", metrics[:0], ["A", "B"], ["m", "one_threshold"])
-    none = image.imread(tmp_path / "none.png")
-    assert some.shape == none.shape and some.shape[1] > 1000
-    assert (some != none).any(axis=-1).sum() > 20
 
 
 def test_mask_values_mean_what_the_configuration_says() -> None:

@@ -152,8 +152,8 @@ def _clean(path: Path, people: _Withdrawn, results: Results, purged: Purged) -> 
                 _remove_without_rows(path)
     elif path.suffix == ".json" and path != results.config:
         _drop_entries(path, about, purged)
-    elif path.suffix in (".html", ".txt") and about(_read(path)):
-        # The report: made again by the next run.
+    elif path.suffix in (".html", ".txt", ".svg", ".png") and about(_read(path)):
+        # The report, and figures that show them, as their captions within say: made again by the next run.
         _remove(path, purged)
 
 

@@ -1,4 +1,4 @@
-"""The comparison of ensembles and intensity rules on the test scans: a table, and a figure of the scores behind it."""
+"""The comparison of ensembles and intensity rules on the test scans, with what was spent on each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from flairflow.config.models import Config
-from flairflow.files import atomic
 from flairflow.paths import MODEL_FILES, Results
 from flairflow.tables import Column, column, read_table, write_table
 from flairflow.training.folders import model_folders
@@ -39,11 +37,10 @@ COLUMNS: dict[str, Column] = {
 
 
 def write_comparison(config: Config, results: Results) -> None:
-    """tables/comparison.tsv with its dictionary and figure, from tables/metrics.tsv."""
+    """tables/comparison.tsv with its dictionary, from tables/metrics.tsv."""
     metrics = read_table(results.table("metrics"))
     updates = {name: ensemble_updates(model_folders(config, name)) for name in config.ensembles}
     write_table(results.table("comparison"), compare(metrics, config.labels, config.compared, updates), COLUMNS)
-    draw_comparison(results.comparison_figure, metrics, config.labels, config.compared)
 
 
 def compare(
@@ -78,40 +75,6 @@ def ensemble_updates(folders: Sequence[Path]) -> tuple[int, int]:
         round(sum(record.get(key, 0) for record in records) / seeds) for key in ("updates", "updates_before")
     )
     return own, before
-
-
-def draw_comparison(path: Path, metrics: pd.DataFrame, labels: Sequence[str], ensembles: Sequence[str]) -> None:
-    """A PNG with a row per label: Dice of every lesion-bearing scan and false ml of every lesion-free one, by ensemble,
-    with their means."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 0.6 + len(labels) * (0.9 + 0.36 * len(ensembles))), layout="constrained")
-    panels = (("dice", "Dice, scans with a lesion"), ("false_ml", "false ml, scans known to have none"))
-    axes = figure.subplots(len(labels), len(panels), squeeze=False)
-    for row, label in zip(axes, labels, strict=True):
-        for axis, (score, title) in zip(row, panels, strict=True):
-            for place, ensemble in enumerate(ensembles):
-                own = metrics[(metrics["label"] == label) & (metrics["ensemble"] == ensemble)]
-                values = own[score].dropna().to_numpy(float)
-                # Equal scores lie beside each other, not on each other; the same scan has the same height everywhere.
-                heights = place + 0.25 * np.linspace(-1, 1, max(len(values), 2))[: len(values)]
-                axis.scatter(values, heights, s=14, alpha=0.55, linewidths=0, color="#0b5d8f")
-                if len(values):
-                    axis.plot([values.mean()] * 2, [place - 0.36, place + 0.36], color="#d55e00", linewidth=2)
-            axis.set_yticks(range(len(ensembles)), [name.replace("_", " ") for name in ensembles])
-            axis.set_ylim(len(ensembles) - 0.5, -0.5)
-            axis.set_title(f"{label}: {title}", fontsize=10, loc="left")
-            axis.spines[["top", "right"]].set_visible(False)
-            axis.grid(axis="x", color="0.9")
-            axis.set_axisbelow(True)
-            if not metrics.loc[metrics["label"] == label, score].notna().any():
-                axis.text(0.5, 0.5, "no such scan", transform=axis.transAxes, ha="center", color="0.4")
-        row[0].set_xlim(-0.02, 1.0)
-        row[1].set_xlim(left=0)
-        row[1].set_yticklabels([])
-    figure.supxlabel("dots: scans, bars: means", fontsize=9, color="0.4")
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=110, format="png")
 
 
 def _spread(scores: pd.DataFrame, *names: str) -> dict[str, float]:

@@ -84,7 +84,7 @@ def main_table(summary: pd.DataFrame) -> pd.DataFrame:
 def as_markdown(table: pd.DataFrame) -> str:
     """The main table as Markdown: a table per block that has values, and what the numbers are."""
     lines = [_caption(table), ""]
-    for title, header, body in _blocks(table):
+    for title, header, body in blocks(table):
         lines += [f"## {title}", "", *markdown_table(header, body), ""]
     return "\n".join(lines)
 
@@ -92,7 +92,7 @@ def as_markdown(table: pd.DataFrame) -> str:
 def as_latex(table: pd.DataFrame) -> str:
     """The main table as LaTeX, a `table*` per block that has values; it needs the package booktabs."""
     lines = ["% needs \\usepackage{booktabs}"]
-    for title, header, body in _blocks(table):
+    for title, header, body in blocks(table):
         lines += latex_table(f"{title}. {_caption(table)}", header, body)
     return "\n".join([*lines, ""])
 
@@ -125,7 +125,7 @@ def markdown_table(header: list[str], body: list[list[str]]) -> list[str]:
     return [_line(header), _line(["---"] * 2 + ["---:"] * (len(header) - 2)), *map(_line, body)]
 
 
-def _blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+def blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Title, header and cells of each block, without metrics and ensembles that have nothing in it."""
     for title, names in BLOCKS.items():
         shown = [name for name in names if table[name].notna().any()]

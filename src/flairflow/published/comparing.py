@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flairflow.evaluation.comparison_tables import write_comparison_tables
+from flairflow.evaluation.figures.write import write_figures
 from flairflow.evaluation.metrics import COLUMNS
 from flairflow.paths import Results
 from flairflow.published.imported import read_imported
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def compare_results(paths: Sequence[Path], out: Path, published: Path | None) -> None:
-    """Write tables/metrics.tsv of all tables (`import-results` makes such) and the tables that compare their ensembles.
+    """Write tables/metrics.tsv of all tables (`import-results` makes such), the tables that compare their ensembles
+    and their figures.
 
     published : means to stand beside theirs (`published.numbers`).
     Raises ConfigError, naming the file, for tables that cannot be compared.
@@ -25,4 +27,5 @@ def compare_results(paths: Sequence[Path], out: Path, published: Path | None) ->
     results, table = Results(out), read_imported(paths)
     write_table(results.table("metrics"), table[[name for name in COLUMNS if name in table]], COLUMNS)
     write_comparison_tables(results, read_numbers(published))
+    write_figures(results, list(table["label"].unique()))
     log.info("compared %s: %s", ", ".join(table["ensemble"].unique()), results.table("metrics").parent)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -11,9 +13,58 @@ import numpy as np
 from flairflow.files import atomic
 from flairflow.images.grid import Array, Grid, Image
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # Okabe and Ito's colours, which colour-blind readers tell apart, in the order of the labels.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00", "#999999")
 SLICES = 6
+
+
+@dataclass(frozen=True)
+class Axial:
+    """A scan as radiologists look at it, cropped to the brain: rows from anterior to posterior, columns from the
+    patient's right to left, axial slices from below in the last axis.
+
+    aspect : height of a pixel by its width; thickness: of a slice, in mm; window: the intensities of black and white.
+    """
+
+    image: Array
+    brain: Array
+    masks: Mapping[str, Array]
+    aspect: float
+    thickness: float
+    window: tuple[float, float]
+
+
+def axial(image: Image, brain: Array, masks: Mapping[str, Array]) -> Axial:
+    """Turn and crop a scan. All arrays (X, Y, Z) on the image's grid."""
+    turned = _radiological(image.data, image.grid)
+    inside = _radiological(brain, image.grid)
+    width, height, thickness = _radiological_spacing(image.grid)
+    low, high = np.percentile(turned[inside], [1, 99.7])
+    box = _box(inside)
+    return Axial(
+        turned[box],
+        inside[box],
+        {name: _radiological(mask, image.grid)[box] for name, mask in masks.items()},
+        height / width,
+        thickness,
+        (float(low), float(high)),
+    )
+
+
+def show(axis: Axes, scan: Axial, number: int) -> None:
+    """Draw a slice, without masks."""
+    low, high = scan.window
+    axis.imshow(scan.image[..., number], cmap="gray", vmin=low, vmax=high, aspect=scan.aspect)
+    axis.set_axis_off()
+
+
+def outline(axis: Axes, mask: Array, colour: str, style: str, width: float = 0.9) -> None:
+    """Draw the border of a slice of a mask; width in points."""
+    if mask.any():
+        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
 
 
 def write_mosaic(
@@ -29,27 +80,21 @@ def write_mosaic(
     from matplotlib.lines import Line2D
 
     known = known or {}
-    grid, layers = image.grid, {**{f"p{k}": v for k, v in predicted.items()}, **{f"k{k}": v for k, v in known.items()}}
-    turned = {
-        name: _radiological(array, grid) for name, array in {"image": image.data, "brain": brain, **layers}.items()
-    }
-    width, height, thickness = _radiological_spacing(grid)
-    slices = _slices(turned["brain"], [turned[name] for name in layers])
-    low, high = np.percentile(turned["image"][turned["brain"]], [1, 99.7])
-    rows, columns = _box(turned["brain"])
+    layers = {**{f"p{k}": v for k, v in predicted.items()}, **{f"k{k}": v for k, v in known.items()}}
+    scan = axial(image, brain, layers)
+    slices = _slices(scan.brain, list(scan.masks.values()))
     figure, axes = pyplot.subplots(2, len(slices), figsize=(2.1 * len(slices), 5.2), squeeze=False)
     figure.patch.set_facecolor("black")
     for column, number in enumerate(slices):
         for row in range(2):
             axis = axes[row][column]
-            axis.imshow(turned["image"][rows, columns, number], cmap="gray", vmin=low, vmax=high, aspect=height / width)
-            axis.set_axis_off()
+            show(axis, scan, number)
             if row == 1:
                 for label, colour in zip(predicted, COLOURS, strict=False):
-                    _outline(axis, turned[f"p{label}"][rows, columns, number], colour, "solid")
+                    outline(axis, scan.masks[f"p{label}"][..., number], colour, "solid")
                 for label in known:
-                    _outline(axis, turned[f"k{label}"][rows, columns, number], "white", "dotted")
-        axes[0][column].set_title(f"slice {number + 1} ({thickness:.1f} mm)", color="0.7", fontsize=7)
+                    outline(axis, scan.masks[f"k{label}"][..., number], "white", "dotted")
+        axes[0][column].set_title(f"slice {number + 1} ({scan.thickness:.1f} mm)", color="0.7", fontsize=7)
     handles = [Line2D([], [], color=colour, label=label) for label, colour in zip(predicted, COLOURS, strict=False)]
     if known:
         handles.append(Line2D([], [], color="white", linestyle="dotted", label="known masks"))
@@ -91,8 +136,3 @@ def _slices(brain: Array, masks: Sequence[Array]) -> list[int]:
 def _box(brain: Array) -> tuple[slice, slice]:
     rows, columns = (np.flatnonzero(brain.any(axis=axes)) for axes in ((1, 2), (0, 2)))
     return slice(max(rows[0] - 3, 0), rows[-1] + 4), slice(max(columns[0] - 3, 0), columns[-1] + 4)
-
-
-def _outline(axis: object, mask: Array, colour: str, style: str) -> None:
-    if mask.any():
-        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9, linestyles=style)  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,19 +22,19 @@ from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
+from flairflow.evaluation.main_table import blocks
 from flairflow.files import atomic, write_text
-from flairflow.images.masks import decode
-from flairflow.images.nifti import read_image, read_labels
-from flairflow.paths import Results
+from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.mosaics import write_mosaic
+from flairflow.report.scans import read_segmented
 from flairflow.report.summary import scored, write_summary
 from flairflow.shards.ledger import Row
 from flairflow.tables import read_table
 
 
 def write_report(config: Config, results: Results) -> None:
-    """Write report/index.html with its mosaics, and report/summary.txt."""
+    """Write report/index.html with its mosaics and figures beside it, and report/summary.txt."""
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
     comparison = read_table(results.table("comparison"))
@@ -43,12 +45,14 @@ def write_report(config: Config, results: Results) -> None:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "labels": config.labels,
         "segmenter": config.segmenter,
+        "grid": config.evaluation.grid,
         "counts": cohort_counts(scans, registered, config.labels),
         "excluded": _excluded(scans),
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
-        "comparison_figure": _with_the_page(results.comparison_figure, results),
+        "main_table": list(blocks(read_table(results.table("main")))),
+        "figures": _figures(config, results),
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
         "mosaics": _mosaics(scans, registered, volumes, config, results),
@@ -62,11 +66,27 @@ def write_report(config: Config, results: Results) -> None:
     write_summary(config, results, scans, volumes, comparison)
 
 
-def _with_the_page(figure: Path, results: Results) -> str:
-    """A copy of a figure beside the page, so that the report's folder can be passed on; its name."""
-    with atomic(results.report.parent / figure.name) as partial:
-        shutil.copyfile(figure, partial)
-    return figure.name
+def _figures(config: Config, results: Results) -> list[dict[str, Any]]:
+    """The figures of the comparison with their captions, by figure and label. They and the tables they are made from
+    are copied beside the page, so that the report's folder can be passed on; those of earlier reports go."""
+    for folder in ("figures", "tables"):
+        shutil.rmtree(results.report.parent / folder, ignore_errors=True)
+    shown = []
+    for name, label in itertools.product(FIGURES, config.labels):
+        about = json.loads(results.figure(name, label, "json").read_text(encoding="utf-8"))
+        kinds = {kind: _with_the_page(results.figure(name, label, kind), results) for kind in ("svg", "png")}
+        tables = {table: _with_the_page(results.table(table), results) for table in about["tables"]}
+        shown.append({**about, **kinds, "tables": tables})
+    return shown
+
+
+def _with_the_page(path: Path, results: Results) -> str:
+    """A copy of a file of the results in a folder of the same name beside the page; its path from there."""
+    place = f"{path.parent.name}/{path.name}"
+    if not (results.report.parent / place).exists():
+        with atomic(results.report.parent / place) as partial:
+            shutil.copyfile(path, partial)
+    return place
 
 
 def _excluded(scans: Sequence[Scan]) -> list[tuple[str, str]]:
@@ -93,7 +113,7 @@ def _mosaics(
     for scan in chosen:
         path = folder / f"{scan.scan}.png"
         try:
-            _draw(path, scan, registered.get(scan.scan), segmented[scan.scan], config, results)
+            write_mosaic(path, *read_segmented(scan, registered.get(scan.scan), segmented[scan.scan], config, results))
         except ScanError as problem:
             shown.append({"scan": scan.scan, "split": scan.split, "problem": str(problem)})
             continue
@@ -103,22 +123,6 @@ def _mosaics(
             {"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml, "known": scan.annotated}
         )
     return shown
-
-
-def _draw(path: Path, scan: Scan, registered: Row | None, segmented: Row, config: Config, results: Results) -> None:
-    root = config.datasets[scan.dataset].root
-    classes = read_labels(results.root / segmented.files["dseg"]).data
-    known = {}
-    if registered and "bits" in registered.files:
-        bits = read_labels(results.root / registered.files["bits"]).data
-        known = {label: decode(bits, label, config.labels) for label in scan.annotated}
-    write_mosaic(
-        path,
-        read_image(root / scan.images[config.reference]),
-        read_labels(results.root / segmented.files["brain"]).data > 0,
-        {label: classes == number + 1 for number, label in enumerate(config.labels)},
-        known,
-    )
 
 
 def _spread(scans: Sequence[Scan], count: int) -> list[Scan]:

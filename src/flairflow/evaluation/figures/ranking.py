@@ -1,0 +1,89 @@
+"""What the choice of scans does to the ranking: those with a lesion alone, beside all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from flairflow.evaluation.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Drawing,
+    counted,
+    in_lines,
+    of_label,
+    plain,
+    row_height,
+    say,
+    sheet,
+    styled,
+)
+from flairflow.evaluation.metrics import Metric
+
+
+@styled
+def ranking(summary: pd.DataFrame, label: str, bearing: Metric, whole: Metric, ensembles: Sequence[str]) -> Drawing:
+    """A line per ensemble from its rank among scans with a lesion to its rank among all scans, with the means.
+
+    summary : tables/summary.tsv, of which the primary view is drawn; bearing, whole : the metrics of the two sides.
+    """
+    rows = of_label(summary, label)
+    rows = rows[rows["primary"].astype(bool) & rows["ensemble"].isin(ensembles)].dropna(subset=["mean"])
+    sides = [rows[rows["metric"] == metric.name].set_index("ensemble") for metric in (bearing, whole)]
+    both = [name for name in ensembles if all(name in side.index for side in sides)]
+    left, right = (side.loc[both] for side in sides)
+    height = row_height(ensembles)
+    figure, (axis,) = sheet(0.45 + height * max(len(both), 2))
+    axis.set_axis_off()
+    axis.set_xlim(-1.65, 2.65)
+    # The heads take two rows' height above the first one.
+    axis.set_ylim(max(len(both), 2) + 0.5, 0.5 - 0.35 / height)
+    for words, side, place, align in (
+        (f"scans with a lesion: mean {plain(bearing.name)}", left, -0.04, "right"),
+        (f"all scans: mean {plain(whole.name)}", right, 1.04, "left"),
+    ):
+        head = f"{words}\nn = {counted(side['scans'])}"
+        axis.text(place, 0.5 - 0.17 / height, head, ha=align, va="center", fontweight="bold")
+    if both:
+        _draw(axis, left, right)
+    else:
+        say(axis)
+    view = ", ".join(dict.fromkeys(rows["view"])) or "no"
+    return Drawing(
+        figure,
+        f"{label}: the ranking by which scans count",
+        f"{label}: ensembles ranked by mean {plain(bearing.name)} over the scans with a lesion (left) and by mean "
+        f"{plain(whole.name)} over all scans (right), where a scan without a lesion counts 1 if none is predicted "
+        f"and 0 otherwise. Beside the rank the mean with its 95 % bootstrap interval by participant ({view} view). "
+        "Solid blue with circles: first on the left; dashed orange with squares: first on the right; solid black "
+        "with diamonds: first on both.",
+        ("summary",),
+    )
+
+
+def _draw(axis: Axes, left: pd.DataFrame, right: pd.DataFrame) -> None:
+    # Equal means share a rank, but not a place.
+    ranks = [side["mean"].rank(ascending=False, method="min") for side in (left, right)]
+    places = [side["mean"].rank(ascending=False, method="first") for side in (left, right)]
+    for name in left.index:
+        first = ranks[0][name] == 1, ranks[1][name] == 1
+        colour, style, marker, width = {
+            (True, True): ("black", "solid", "D", 1.8),
+            (True, False): (BLUE, "solid", "o", 1.8),
+            (False, True): (ORANGE, "dashed", "s", 1.8),
+            (False, False): (GREY, "solid", "o", 0.8),
+        }[first]
+        heights = [float(place[name]) for place in places]
+        axis.plot([0.05, 0.95], heights, color=colour, linestyle=style, marker=marker, linewidth=width, label=name)
+        ink = colour if any(first) else "black"
+        for side, rank, height, start, step, align in (
+            (left, ranks[0], heights[0], 0.0, -1, "right"),
+            (right, ranks[1], heights[1], 1.0, 1, "left"),
+        ):
+            row = side.loc[name]
+            words = (f"{rank[name]:.0f}", f"{row['mean']:.3f} ({row['low']:.3f}, {row['high']:.3f})", in_lines(name))
+            for text, distance in zip(words, (0.04, 0.17, 0.94), strict=True):
+                axis.text(start + step * distance, height, text, ha=align, va="center", color=ink)
