@@ -42,6 +42,8 @@ def test_probabilities_by_hand() -> None:
     assert average_precision(probabilities, truth) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
     # Bins of 1/15: {0.9}, {0.8, 0.8}, {0.1}, {0.0}.
     assert calibration_error(probabilities, truth) == pytest.approx((0.1 + 0.6 + 0.1 + 1.0) / 5)
+    # What is certain shares the last bin.
+    assert calibration_error(np.array([1.0, 0.95], np.float32), np.array([False, True])) == pytest.approx(0.475)
     assert calibration_error(truth.astype(np.float32), truth) == 0
     assert average_precision(truth.astype(np.float32), truth) == 1
 

@@ -36,6 +36,7 @@ IN_VOXELS = {"dsc2", "pre2", "rec2"}
 DISTANCES = {"hd95_mm", "assd_mm", "nsd_1mm", "nsd_2mm", "wmh2017_hd95_mm", "asd"}
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, SPACINGS)
 def test_range(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]) -> None:
     for name, value in scores(prediction, reference, spacing).items():
@@ -45,6 +46,7 @@ def test_range(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[flo
             assert value <= 1 or name not in BOUNDED
 
 
+@settings(deadline=None)
 @given(MASKS, SPACINGS)
 def test_identity(mask: np.ndarray, spacing: tuple[float, float, float]) -> None:
     for name, value in scores(mask, mask, spacing).items():
@@ -56,6 +58,7 @@ def test_identity(mask: np.ndarray, spacing: tuple[float, float, float]) -> None
             assert found[name] == found[name.replace("found", "lesions")]
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, SPACINGS)
 def test_symmetry(first: np.ndarray, second: np.ndarray, spacing: tuple[float, float, float]) -> None:
     assume(first.any() and second.any())
@@ -67,12 +70,14 @@ def test_symmetry(first: np.ndarray, second: np.ndarray, spacing: tuple[float, f
     assert one["volume_error_ml"] == pytest.approx(-known(other["volume_error_ml"]))
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, SPACINGS, st.integers(0, 2))
 def test_flips(first: np.ndarray, second: np.ndarray, spacing: tuple[float, float, float], axis: int) -> None:
     flipped = scores(np.flip(first, axis), np.flip(second, axis), spacing)
     assert flipped == pytest.approx(scores(first, second, spacing), nan_ok=True)
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, SPACINGS, st.integers(0, 2))
 def test_finer_voxels_of_the_same_masks(
     first: np.ndarray, second: np.ndarray, spacing: tuple[float, float, float], axis: int
@@ -85,6 +90,7 @@ def test_finer_voxels_of_the_same_masks(
             assert cut[name] == pytest.approx(value), name
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, st.sampled_from([0.5, 3.0]))
 def test_larger_voxels_make_larger_distances_and_volumes(first: np.ndarray, second: np.ndarray, factor: float) -> None:
     near, far = scores(first, second, (1, 1, 2)), scores(first, second, (factor, factor, 2 * factor))
@@ -94,6 +100,7 @@ def test_larger_voxels_make_larger_distances_and_volumes(first: np.ndarray, seco
             assert far[name] == pytest.approx(value * factor**power)
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, st.integers(0, 59))
 def test_a_false_voxel_more_never_helps(prediction: np.ndarray, reference: np.ndarray, voxel: int) -> None:
     assume(not reference.flat[voxel])

@@ -27,7 +27,7 @@ from flairflow.published.derived import DERIVED, with_derived
 from flairflow.published.ids import Identity, identify, read_ids, read_list, read_renamed
 from flairflow.published.imported import read_imported, with_imported
 from flairflow.published.importing import import_results, to_table
-from flairflow.published.numbers import as_markdown, read_numbers, with_published
+from flairflow.published.numbers import as_latex, as_markdown, read_numbers, with_published
 from flairflow.published.reading import read_results
 from flairflow.published.splits import import_splits
 from flairflow.published.summary import summarise
@@ -165,7 +165,9 @@ def test_the_published_results_are_compared_without_a_cohort(
     stray = off[~off["metric"].isin(["lfp_empty"])]
     assert set(zip(stray["label"], stray["ensemble"], strict=True)) == {("ISL", "class_adaptive")}
     markdown = (tmp_path / "tables" / "main.md").read_text()
-    assert "| ISL | dsc | pseudolabels | 575 | 0.4695 | 0.4695 |" in markdown
+    line = next(line for line in markdown.splitlines() if "| ISL | pseudolabels | 0.4695 (0.4695; " in line)
+    assert line.endswith("| 1.0093 (1.01; -0.0007) |")
+    assert r"ISL & class\_adaptive & 0.4372 (0.4382; -0.0010)" in (tmp_path / "tables" / "main.tex").read_text()
 
 
 def test_the_papers_configuration_holds_its_lists_and_strategies(
@@ -499,9 +501,10 @@ def test_published_numbers_stand_beside_the_pooled_means(tmp_path: Path, caplog:
     assert found["published"].fillna(-1).tolist() == [0.45, -1, -1]
     assert found["difference"].fillna(-1).tolist() == pytest.approx([0.05, -1, -1])
     assert "published numbers of other stand beside nothing" in caplog.text
-    assert "| A | dice | marginal | 3 | 0.5000 | 0.45 | +0.0500 |" in as_markdown(found)
+    assert "| A | marginal | 0.5000 (0.45; +0.0500) |" in as_markdown(found)
+    assert r"A & marginal & 0.5000 (0.45; +0.0500) \\" in as_latex(found)
     nothing = with_published(summary, read_numbers(None))
-    assert nothing["published"].isna().all() and as_markdown(nothing) == ""
+    assert nothing["published"].isna().all() and as_markdown(nothing) == as_latex(nothing) == ""
 
 
 def test_the_papers_configuration_is_valid(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def write_comparison_tables(results: Results, published: pd.DataFrame | None = N
         write_table(results.table(name), table, columns)
     (main, _), (summed, _) = tables["main"], tables["summary"]
     write_text(results.main_table("md"), main_table.as_markdown(main) + numbers.as_markdown(summed))
-    write_text(results.main_table("tex"), main_table.as_latex(main))
+    write_text(results.main_table("tex"), main_table.as_latex(main) + numbers.as_latex(summed))
 
 
 def comparison_tables(

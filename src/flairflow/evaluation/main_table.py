@@ -85,8 +85,7 @@ def as_markdown(table: pd.DataFrame) -> str:
     """The main table as Markdown: a table per block that has values, and what the numbers are."""
     lines = [_caption(table), ""]
     for title, header, body in blocks(table):
-        lines += [f"## {title}", "", _line(header), _line(["---"] * 2 + ["---:"] * (len(header) - 2))]
-        lines += [*map(_line, body), ""]
+        lines += [f"## {title}", "", *markdown_table(header, body), ""]
     return "\n".join(lines)
 
 
@@ -94,26 +93,36 @@ def as_latex(table: pd.DataFrame) -> str:
     """The main table as LaTeX, a `table*` per block that has values; it needs the package booktabs."""
     lines = ["% needs \\usepackage{booktabs}"]
     for title, header, body in blocks(table):
-        rows = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *body)]
-        # A rule between labels.
-        breaks = [number for number in range(1, len(body)) if body[number][0] != body[number - 1][0]]
-        for number in reversed(breaks):
-            rows.insert(number + 1, r"\midrule")
-        lines += [
-            r"\begin{table*}",
-            r"\centering",
-            r"\footnotesize",
-            rf"\caption{{{_escaped(f'{title}. {_caption(table)}')}}}",
-            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
-            r"\toprule",
-            rows[0],
-            r"\midrule",
-            *rows[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table*}",
-        ]
+        lines += latex_table(f"{title}. {_caption(table)}", header, body)
     return "\n".join([*lines, ""])
+
+
+def latex_table(caption: str, header: list[str], body: list[list[str]]) -> list[str]:
+    """The lines of a `table*`: two columns of names, the first of which has a rule where it changes, then numbers."""
+    rows = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *body)]
+    # A rule between labels.
+    breaks = [number for number in range(1, len(body)) if body[number][0] != body[number - 1][0]]
+    for number in reversed(breaks):
+        rows.insert(number + 1, r"\midrule")
+    return [
+        r"\begin{table*}",
+        r"\centering",
+        r"\footnotesize",
+        rf"\caption{{{_escaped(caption)}}}",
+        rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+        r"\toprule",
+        rows[0],
+        r"\midrule",
+        *rows[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table*}",
+    ]
+
+
+def markdown_table(header: list[str], body: list[list[str]]) -> list[str]:
+    """The lines of a table of two columns of names, then numbers."""
+    return [_line(header), _line(["---"] * 2 + ["---:"] * (len(header) - 2)), *map(_line, body)]
 
 
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:

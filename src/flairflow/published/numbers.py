@@ -10,12 +10,14 @@ import pandas as pd
 
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
+from flairflow.evaluation.main_table import latex_table, markdown_table
 from flairflow.evaluation.metrics import METRICS
 from flairflow.published.ids import repeated
 from flairflow.tables import Column, column, read_foreign_table
 
 log = logging.getLogger(__name__)
 
+TITLE = "Means beside those published (published; difference)"
 KEYS = ["label", "metric", "ensemble"]
 COLUMNS: dict[str, Column] = {
     "published": column("The mean that was published (compare.published)"),
@@ -40,21 +42,15 @@ def with_published(summary: pd.DataFrame, numbers: pd.DataFrame | None) -> pd.Da
 
 
 def as_markdown(summary: pd.DataFrame) -> str:
-    """The rows of `with_published` that have a published number, as a section of Markdown; "" where there are none."""
-    rows = summary[summary["published"].notna()]
-    if rows.empty:
-        return ""
-    lines = ["", "## Beside what was published", ""]
-    lines += [
-        "| label | metric | ensemble | scans | mean | published | difference |",
-        "|" + " --- |" * 3 + " --: |" * 4,
-    ]
-    lines += [
-        f"| {row.label} | {row.metric} | {row.ensemble} | {row.scans} | {row.mean:.4f} | {row.published:g} | "
-        f"{row.difference:+.4f} |"
-        for row in rows.itertuples()
-    ]
-    return "\n".join([*lines, ""])
+    """The means of `with_published` that have a published one, and these, as a section of Markdown; "" without any."""
+    header, body = _cells(summary)
+    return "\n".join(["", f"## {TITLE}", "", *markdown_table(header, body), ""]) if body else ""
+
+
+def as_latex(summary: pd.DataFrame) -> str:
+    """The same as a `table*` of LaTeX."""
+    header, body = _cells(summary)
+    return "\n".join([*latex_table(f"{TITLE}.", header, body), ""]) if body else ""
 
 
 def read_numbers(path: Path | None) -> pd.DataFrame | None:
@@ -87,3 +83,17 @@ def check_published(config: Config) -> None:
             f"config: compare.published: {config.compare.published}: label {', '.join(wrong)} is none of "
             f"{', '.join(config.labels)}"
         )
+
+
+def _cells(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A header, and a row per label and ensemble: per metric the mean, the published one and the difference."""
+    rows = summary[summary["published"].notna()]
+    metrics = list(rows["metric"].unique())
+    body = []
+    for (label, ensemble), own in rows.groupby(["label", "ensemble"], sort=False):
+        found = {
+            row.metric: f"{row.mean:.4f} ({row.published:g}; {row.difference:+.4f})"
+            for row in own.itertuples(index=False)
+        }
+        body.append([str(label), str(ensemble), *(found.get(metric, "") for metric in metrics)])
+    return ["label", "ensemble", *metrics], body
