@@ -21,6 +21,7 @@ FIGURES = (
     "differences",
     "rank_stability",
     "distributions",
+    "lesion_distributions",
     "size_recall",
     "false_volume",
     "agreement",

@@ -61,10 +61,13 @@ def test_a_browser_draws_the_svg_as_the_png_is(chain: Run, chromium: str, tmp_pa
     picture = image.imread(png)[..., :3]
     # Both are the same number of inches: 220 pixels each in one, 96 in the other.
     height, width = (round(pixels * 96 / 220) for pixels in picture.shape[:2])
-    shot = tmp_path / "shot.png"
-    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"]
-    subprocess.run([*command, f"--screenshot={shot}", svg.as_uri()], capture_output=True, check=True, timeout=120)
-    drawn = image.imread(shot)[..., :3]
+    page, shot = tmp_path / "page.html", tmp_path / "shot.png"
+    page.write_text(f'<img src="{svg.as_uri()}" style="position: absolute; left: 0; top: 0">')
+    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+    # The window is larger than what it shows.
+    command += [f"--window-size={width + 200},{height + 400}", f"--screenshot={shot}"]
+    subprocess.run([*command, page.as_uri()], capture_output=True, check=True, timeout=120)
+    drawn = image.imread(shot)[:height, :width, :3]
 
     def coarse(pixels: np.ndarray, cells: int = 12) -> np.ndarray:
         rows, columns = (np.linspace(0, n, cells + 1).astype(int) for n in pixels.shape[:2])

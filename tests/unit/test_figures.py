@@ -29,6 +29,7 @@ from flairflow.evaluation.figures.size_recall import size_recall
 from flairflow.evaluation.figures.style import Drawing, apart, save
 from flairflow.evaluation.figures.write import draw_tables, read_tables, write_figures
 from flairflow.evaluation.metrics import COLUMNS, METRICS
+from flairflow.evaluation.ranks import rank_ensembles
 from flairflow.evaluation.summary import summarise
 from flairflow.images.grid import Image
 from flairflow.paths import FIGURES, GALLERY, Results
@@ -144,6 +145,15 @@ def test_the_ranking_of_lesion_bearing_and_of_all_scans_can_flip() -> None:
     words = [text.get_text() for text in texts(drawing.figure)]
     assert any(word.startswith("0.700") for word in words) and any(word.startswith("0.775") for word in words)
     assert "scans with a lesion: mean dice\nn = 2" in words and "all scans: mean dice or empty\nn = 4" in words
+
+
+def test_what_a_single_participant_cannot_tell_is_not_told() -> None:
+    metrics = metric_table({name: {"dice": [0.5], "dice_or_empty": [0.5]} for name in ("a", "b")})
+    shown = ranking(summarise(metrics), "A", DICE, WHOLE, ["a", "b"])
+    assert [text.get_text() for text in texts(shown.figure)].count("0.500") == 4
+    ranks, shares = rank_ensembles(metrics)
+    stability = rank_stability(shares, ranks, "A", [DICE], ["a", "b"])
+    assert "one participant: nothing to draw" in [text.get_text() for text in texts(stability.figure)]
 
 
 def test_cohorts_show_the_lines_and_where_the_best_one_changes(tables: Tables) -> None:

@@ -29,6 +29,7 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     shares, crossings : tables/lesion_free_share.tsv and tables/crossings.tsv.
     """
     own = of_label(shares, label)
+    lesion, free = (counted(own[f"{kind}_scans"]) for kind in ("lesion", "lesion_free"))
     # The ends rest on one kind of scan alone; in between there is a value only where there are both.
     between = own[own["share"].between(0, 1, inclusive="neither")].dropna(subset=["dice"])
     known = set(between["ensemble"])
@@ -60,7 +61,6 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
         figure.legend(loc="outside lower left", ncols=2 if narrow else 1, handlelength=3.4)
     else:
         say(axis, "no such scan: it takes scans with a lesion and scans known to have none")
-    lesion, free = (counted(own.get(f"{kind}_scans", pd.Series(dtype=float))) for kind in ("lesion", "lesion_free"))
     return Drawing(
         figure,
         f"{label}: which ensemble for which cohort",

@@ -50,6 +50,8 @@ def rank_stability(
         own = of_label(shares, label, metric=metric.name)
         table = own.pivot(index="ensemble", columns="rank", values="share").reindex(index=rows.index, columns=places)
         _shade(axis, 100 * table.fillna(0).to_numpy(float))
+        if table.isna().all(axis=None):
+            say(axis, "one participant: nothing to draw")
         name_rows(axis, list(rows.index))
         axis.set_yticks(
             range(len(rows)), [f"{in_lines(str(name))} ({mean:.1f})" for name, mean in rows["mean_rank"].items()]

@@ -84,6 +84,7 @@ def _draw(axis: Axes, left: pd.DataFrame, right: pd.DataFrame) -> None:
             (right, ranks[1], heights[1], 1.0, 1, "left"),
         ):
             row = side.loc[name]
-            words = (f"{rank[name]:.0f}", f"{row['mean']:.3f} ({row['low']:.3f}, {row['high']:.3f})", in_lines(name))
+            bounds = "" if pd.isna(row["low"]) else f" ({row['low']:.3f}, {row['high']:.3f})"
+            words = (f"{rank[name]:.0f}", f"{row['mean']:.3f}{bounds}", in_lines(name))
             for text, distance in zip(words, (0.04, 0.17, 0.94), strict=True):
                 axis.text(start + step * distance, height, text, ha=align, va="center", color=ink)

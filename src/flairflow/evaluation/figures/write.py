@@ -82,6 +82,7 @@ def draw_tables(tables: Mapping[str, pd.DataFrame], label: str) -> dict[str, Dra
         "differences": differences(tables["pairs"], label, (DICE, WHOLE, lesions), baseline, ensembles),
         "rank_stability": rank_stability(tables["rank_stability"], tables["ranks"], label, (DICE, WHOLE), ensembles),
         "distributions": distributions(metrics, label, DICE, ensembles),
+        "lesion_distributions": distributions(metrics, label, lesions, ensembles),
         "size_recall": size_recall(tables["size_recall"], label, ensembles),
         "false_volume": false_volume(metrics, tables["summary"], label, false, ensembles),
         "agreement": agreement(metrics, tables["agreement"], label, ensembles),
