@@ -470,6 +470,24 @@ def test_imported_scans_stand_below_ones_own(tmp_path: Path) -> None:
     assert with_imported(own, load_config(CONFIG)).equals(own)
 
 
+def test_imported_rows_of_participants_who_withdrew_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = IMPORTED.splitlines()[1]
+    others = [row.replace("sub-1", name) for name in ("sub-9", "sub-9_ses-2", "sub-91")]
+    others += [row.replace("ds_sub-1\tds\tds_sub-1", ids) for ids in ("x\tds\tds_sub-9", "ds_sub-9_ses-1\tds\tP77")]
+    (tmp_path / "theirs.tsv").write_text(IMPORTED + "\n".join(others) + "\n")
+    (tmp_path / "withdrawn.txt").write_text("sub-9\n")
+    dataset = CONFIG["datasets"]["ds"] | {"withdrawn": str(tmp_path / "withdrawn.txt")}
+    config = load_config(
+        CONFIG | {"datasets": {"ds": dataset}, "compare": {"imported": [str(tmp_path / "theirs.tsv")]}}
+    )
+    own = pd.DataFrame(columns=["scan", "dataset", "participant", "ensemble", "label", "dice"])
+    with caplog.at_level("INFO"):
+        assert with_imported(own, config)["scan"].tolist() == ["ds_sub-1", "ds_sub-91"]
+    assert "4 rows of participants who withdrew are left out" in caplog.text and "sub-9" not in caplog.text
+
+
 NUMBERS = "label\tmetric\tensemble\tvalue\nA\tdice\tmarginal\t0.45\nA\tdice\tother\t0.5\n"
 
 

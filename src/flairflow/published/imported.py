@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from flairflow.cohort.withdrawn import withdrawn_participants
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import COLUMNS
 from flairflow.tables import read_table
+
+log = logging.getLogger(__name__)
 
 KEYS = ["scan", "ensemble", "label"]
 NEEDED = ("scan", "dataset", "participant", "ensemble", "label")
@@ -34,8 +38,8 @@ def read_imported(
 def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
     """The scores of one's own ensembles (tables/metrics.tsv), those of `compare.imported` below them. What an imported
     table does not have is NaN. Where a person has one scan here and one there, it is the same: the ids of others say
-    nothing of sessions."""
-    imported = read_imported(config.compare.imported, config.labels, config.compared)
+    nothing of sessions. Rows of participants who withdrew are left out."""
+    imported = _without_withdrawn(read_imported(config.compare.imported, config.labels, config.compared), config)
     if imported.empty:
         return scores
     own, theirs = _only_scans(scores), _only_scans(imported)
@@ -50,6 +54,22 @@ def check_imported(config: Config) -> None:
         _check(config.compare.imported, config.labels, config.compared)
     except ConfigError as error:
         raise ConfigError(f"config: compare.imported: {error}") from None
+
+
+def _without_withdrawn(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """The rows of those who are on no dataset's list. The log says how many others, not whose."""
+    prefixes = tuple(
+        f"{name}_sub-{label}_"
+        for name, dataset in config.datasets.items()
+        if dataset.withdrawn
+        for label in withdrawn_participants(name, dataset.withdrawn)
+    )
+    gone = pd.Series(False, index=table.index)
+    for name in ("scan", "participant"):
+        gone |= (table[name].astype(str) + "_").str.startswith(prefixes)
+    if gone.any():
+        log.info("compare.imported: %d rows of participants who withdrew are left out", gone.sum())
+    return table[~gone]
 
 
 def _only_scans(table: pd.DataFrame) -> dict[str, str]:
