@@ -464,10 +464,59 @@ def test_imported_scans_stand_below_ones_own(tmp_path: Path) -> None:
         | {"participant": ["ds_sub-1", "ds_sub-2", "ds_sub-2"], "label": "A", "dice": 0.4, "hd95_mm": 3.0}
     )
     table = with_imported(own, config)
-    # One scan of a person on both sides is the same scan; of several nobody can say which.
+    # One scan of a participant on both sides is the same scan; of several nobody can say which.
     assert table["scan"].tolist() == [*own["scan"], "ds_sub-1_ses-1", "ds_sub-2"]
     assert table["hd95_mm"].isna().tolist() == [False] * 3 + [True] * 2
     assert with_imported(own, load_config(CONFIG)).equals(own)
+
+
+@pytest.mark.parametrize(
+    ("own", "person", "tables", "scans"),
+    [
+        # An id with a session is of no other session.
+        (["ds_sub-1_ses-2"], "ds_sub-1", [["ds_sub-1_ses-1"]], ["ds_sub-1_ses-1"]),
+        (["ds_sub-1_ses-1"], "ds_sub-1", [["ds_sub-1"]], ["ds_sub-1_ses-1"]),
+        # What another table holds changes nothing.
+        (["ds_sub-1_ses-1"], "ds_sub-1", [["ds_sub-1"], ["ds_sub-1_ses-1"]], ["ds_sub-1_ses-1", "ds_sub-1_ses-1"]),
+        (["ds_sub-1_ses-1"], "ds_sub-1", [["ds_sub-1", "ds_sub-1_ses-2"]], ["ds_sub-1", "ds_sub-1_ses-2"]),
+        # A person of the cohort's person column is found by the scan's id.
+        (["ds_sub-1_ses-1"], "P77", [["ds_sub-1"]], ["ds_sub-1_ses-1"]),
+        (["ds_sub-1_ses-1", "ds_sub-1_ses-2"], "P77", [["ds_sub-1", "ds_sub-1_ses-2"]], ["ds_sub-1", "ds_sub-1_ses-2"]),
+        (["ds_sub-1_run-1"], "P77", [["ds_sub-11", "other"]], ["ds_sub-11", "other"]),
+    ],
+)
+def test_imported_scans_are_paired_by_their_ids_alone(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    own: list[str],
+    person: str,
+    tables: list[list[str]],
+    scans: list[str],
+) -> None:
+    paths = [tmp_path / f"{number}.tsv" for number in range(len(tables))]
+    for path, ids in zip(paths, tables, strict=True):
+        lines = [f"{scan}\tds\tds_sub-1\t{'theirs' + path.stem}\tA\t0.5" for scan in ids]
+        path.write_text("\n".join([IMPORTED.splitlines()[0], *lines]) + "\n")
+    config = load_config(CONFIG | {"compare": {"imported": list(map(str, paths))}})
+    mine = pd.DataFrame(
+        {"scan": own, "dataset": "ds", "participant": person, "ensemble": "marginal", "label": "A", "dice": 0.4}
+    )
+    with caplog.at_level("INFO"):
+        found = with_imported(mine, config)[len(own) :]
+    assert found["scan"].tolist() == scans
+    given = [scan for ids in tables for scan in ids]
+    assert ("1 scans without session are the only ones" in caplog.text) == (scans != given)
+    theirs = {True: person, False: "ds_sub-1"}
+    assert found["participant"].tolist() == [theirs[f"{scan}_".startswith("ds_sub-1_")] for scan in given]
+
+
+def test_a_scan_that_stands_twice_once_it_is_paired_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(IMPORTED)
+    (tmp_path / "b.tsv").write_text(IMPORTED.replace("ds_sub-1\tds", "ds_sub-1_ses-1\tds"))
+    config = load_config(CONFIG | {"compare": {"imported": [str(tmp_path / f"{name}.tsv") for name in "ab"]}})
+    own = {"scan": ["ds_sub-1_ses-1"], "dataset": "ds", "participant": "ds_sub-1", "ensemble": "marginal", "label": "A"}
+    with pytest.raises(ConfigError, match="A of ds_sub-1_ses-1 by theirs stands there twice"):
+        with_imported(pd.DataFrame(own), config)
 
 
 def test_imported_rows_of_participants_who_withdrew_are_left_out(
