@@ -250,6 +250,10 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
             {"D_1": scan_results(lfp_empty={"A": 3, "B": math.nan})},
             "lfp_empty of A in D_1 must have no value: n_gt is not 0",
         ),
+        (
+            {"D_1": {"n_gt": {"A": 0}, "dice_or_empty": {"A": 0.5}}},
+            "dice_or_empty of A in D_1 must be 0 or 1: n_gt is 0 there",
+        ),
         ({"D_1": scan_results(dsc={"A": "half", "B": math.nan})}, "D_1 -> dsc: 'half' is no number"),
         ({"D_1": scan_results(dsc={"A": True, "B": math.nan})}, "D_1 -> dsc: True is no number"),
         ({"D_1": scan_results(dsc=0.5)}, "D_1 -> dsc: must be {label: value}, is 0.5"),
@@ -517,6 +521,39 @@ def test_a_scan_that_stands_twice_once_it_is_paired_is_refused(tmp_path: Path) -
     own = {"scan": ["ds_sub-1_ses-1"], "dataset": "ds", "participant": "ds_sub-1", "ensemble": "marginal", "label": "A"}
     with pytest.raises(ConfigError, match="A of ds_sub-1_ses-1 by theirs stands there twice"):
         with_imported(pd.DataFrame(own), config)
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "refused"),
+    [
+        # Own scans 1 and 2 have a lesion (n_gt 2 and 1), scan 3 has none.
+        (["dice"], [[0.5], [0.4], [1.0]], True),
+        (["lfp_empty"], [[np.nan], [3], [0]], True),
+        (["reference_ml"], [[0.2], [0.0], [0.0]], True),
+        (["dice", "dice_or_empty"], [[0.5, 0.5], [0.4, 0.4], [np.nan, 1.0]], False),
+        (["n_gt"], [[2], [4], [0]], False),
+    ],
+)
+def test_ensembles_are_compared_where_they_saw_the_same_masks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, columns: list[str], values: list[list[float]], refused: bool
+) -> None:
+    about = pd.DataFrame({"scan": [f"ds_sub-{n}" for n in (1, 2, 3)], "dataset": "ds"})
+    about = about.assign(participant=about["scan"], label="A")
+    theirs = pd.concat([about.assign(ensemble="theirs"), pd.DataFrame(values, columns=columns)], axis=1)
+    own = about.assign(ensemble="marginal", n_gt=[2, 1, 0], dice=[0.5, 0.0, np.nan], lfp_empty=[np.nan, np.nan, 0])
+    own = own.assign(dice_or_empty=[0.5, 0.0, 1], reference_ml=[0.2, 0.1, 0])
+    for name, table in (("theirs", theirs), ("own", own)):
+        table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")
+    config = load_config(CONFIG | {"compare": {"imported": [str(tmp_path / "theirs.tsv")]}})
+    if refused:
+        scan = "ds_sub-3" if columns == ["dice"] else "ds_sub-2"
+        with pytest.raises(ConfigError, match=rf"different masks: {scan} has a lesion \(A\) by .*; leave these"):
+            with_imported(own, config)
+        with pytest.raises(ConfigError, match=rf"different masks: {scan} has a lesion"):
+            compare_results([tmp_path / "own.tsv", tmp_path / "theirs.tsv"], tmp_path / "out", None)
+    else:
+        assert len(with_imported(own, config)) == 6
+        assert ("ensembles differ in n_gt of 1 scans" in caplog.text) == (columns == ["n_gt"])
 
 
 def test_imported_rows_of_participants_who_withdrew_are_left_out(

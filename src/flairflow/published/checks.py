@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 
 import numpy as np
@@ -12,9 +13,13 @@ from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import METRICS, Metric
 from flairflow.published.reading import Given
 
+log = logging.getLogger(__name__)
+
 SHOWN = 5
 # Rounding of those who wrote the values.
 ROUNDING = 1e-6
+# Where the reference is empty: 1 if nothing is predicted, 0 otherwise.
+ONE_OR_NONE = ("dice_or_empty", "isles22_lesion_f1")
 
 
 def check_values(given: Given) -> None:
@@ -48,7 +53,8 @@ def check_values(given: Given) -> None:
 
 def check_places(given: Given, table: pd.DataFrame) -> None:
     """Raises ConfigError for values where their metric is not defined: where `n_gt` says that there is no lesion and
-    it needs one, or the other way round. `table`: the file's scans, columns as in tables/metrics.tsv."""
+    it needs one, or the other way round, and for scores of empty references between 0 and 1. `table`: the file's scans,
+    columns as in tables/metrics.tsv."""
     if "n_gt" not in table:
         return
     faults = []
@@ -58,8 +64,43 @@ def check_places(given: Given, table: pd.DataFrame) -> None:
         if where != "all":
             what = f"no value: n_gt is {'not 0' if where == 'free' else '0'} there"
             faults += [f"{name} of {row.label} in {row.scan} must have {what}" for row in wrong.itertuples()]
+    for name in set(table.columns) & set(ONE_OR_NONE):
+        wrong = table[(table["n_gt"] == 0) & table[name].notna() & ~table[name].isin([0, 1])]
+        faults += [f"{name} of {row.label} in {row.scan} must be 0 or 1: n_gt is 0 there" for row in wrong.itertuples()]
     if faults:
         _refuse(given, faults, "mend n_gt or these values")
+
+
+def check_references(table: pd.DataFrame) -> None:
+    """Were all ensembles scored against the same masks? `table`: as tables/metrics.tsv, of own and imported ensembles.
+
+    Raises ConfigError, naming scans and ensembles, where by the scores of some a scan has a lesion and by those of
+    others it has none. Other counts of lesions, as of another grid, are a warning.
+    """
+    metrics = [name for name in table.columns if name in METRICS]
+    given = table[metrics].notna()
+    lesion, free = (
+        given[[name for name in metrics if METRICS[name].where == where]].any(axis=1) for where in ("lesion", "free")
+    )
+    for name in set(metrics) & {"n_gt", "reference_ml"}:
+        lesion, free = lesion | (table[name] > 0), free | (table[name] == 0)
+    faults = []
+    for label, own in table.assign(lesion=lesion, free=free).groupby("label", sort=False):
+        status = own.groupby("scan", sort=False)[["lesion", "free"]].any()
+        for scan in status.index[status.all(axis=1)]:
+            rows = own[own["scan"] == scan]
+            names = [", ".join(rows.loc[rows[what], "ensemble"]) for what in ("lesion", "free")]
+            faults.append(f"{scan} has a lesion ({label}) by the scores of {names[0]} and none by those of {names[1]}")
+        if "n_gt" in own and (other := int((own.groupby("scan")["n_gt"].nunique() > 1).sum())):
+            log.warning(
+                "%s: ensembles differ in n_gt of %d scans: they were scored on other grids or masks", label, other
+            )
+    if faults:
+        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise ConfigError(
+            f"ensembles were scored against different masks: {'; '.join(faults[:SHOWN])}{more}; leave these scans out "
+            "of the imported tables (import-results --scans), or score on the same grid (evaluation.grid)"
+        )
 
 
 def _refuse(given: Given, faults: list[str], what: str) -> None:

@@ -12,6 +12,7 @@ from flairflow.cohort.withdrawn import withdrawn_participants
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import COLUMNS
+from flairflow.published.checks import check_references
 from flairflow.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -27,19 +28,22 @@ def read_imported(
 
     labels : those that are compared (None: all); own: names that stand for something else already.
     Raises ConfigError, naming the file and what to do, for a table with other columns, with labels or ensembles that
-    cannot be compared, or with a scan twice.
+    cannot be compared, with a scan twice or scored against different masks.
     """
     _check(paths, labels, own)
     if not paths:
         return pd.DataFrame(columns=list(NEEDED))
-    return pd.concat([read_table(path) for path in paths], ignore_index=True)
+    table = pd.concat([read_table(path) for path in paths], ignore_index=True)
+    check_references(table)
+    return table
 
 
 def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
     """The scores of one's own ensembles (tables/metrics.tsv), those of `compare.imported` below them. What an imported
     table does not have is NaN. An imported id without session and run is that of the participant's scan here, where
     there is one here and one in that table. Participants are the persons of one's own cohort. Rows of those who
-    withdrew are left out. Raises ConfigError, beside what `read_imported` does, where a scan then stands twice."""
+    withdrew are left out. Raises ConfigError, beside what `read_imported` does, where a scan then stands twice or was
+    scored against different masks (`published.checks`)."""
     paths = config.compare.imported
     _check(paths, config.labels, config.compared)
     tables = [_without_withdrawn(path, read_table(path), config) for path in paths]
@@ -49,7 +53,9 @@ def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
         [_paired(path, table, scores) for path, table in zip(paths, tables, strict=True)], ignore_index=True
     )
     _check_twice(paths, imported)
-    return pd.concat([scores, imported], ignore_index=True)[list(scores.columns)]
+    joined = pd.concat([scores, imported], ignore_index=True)[list(scores.columns)]
+    check_references(joined)
+    return joined
 
 
 def check_imported(config: Config) -> None:
