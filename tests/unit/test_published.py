@@ -332,6 +332,47 @@ def test_a_tidy_table_becomes_a_table_of_metrics(tmp_path: Path) -> None:
     assert read_imported([tmp_path / "out.tsv"], ["A"], ["mine"]).equals(table)
 
 
+WIDE = """scan\tdataset\tparticipant\tensemble\tlabel\tdice\tn_gt\thd95_mm
+ds_sub-1_ses-1\tds\tds_sub-1\tmarginal\tA\t0.5\t2\tn/a
+ds_sub-2\tds\tP77\tmarginal\tA\tn/a\t0\tn/a
+ds_sub-1_ses-1\tds\tds_sub-1\tone_threshold\tA\t0.25\t2\tn/a
+"""
+
+
+def test_the_table_of_metrics_of_another_run_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "metrics.tsv").write_text(WIDE)
+    import_results([tmp_path / "metrics.tsv"], tmp_path / "out.tsv", prefix="far_", renamed={"ds": "DS"})
+    table = read_table(tmp_path / "out.tsv")
+    assert table.columns.tolist() == ["scan", "dataset", "participant", "ensemble", "label", "dice", "n_gt"]
+    assert table["scan"].tolist() == ["DS_sub-1_ses-1", "DS_sub-2", "DS_sub-1_ses-1"]
+    assert set(table["dataset"]) == {"DS"}
+    # Persons of a person column stay, as one may have several scans.
+    assert table["participant"].tolist() == ["DS_sub-1", "P77", "DS_sub-1"]
+    assert table["ensemble"].tolist() == ["far_marginal", "far_marginal", "far_one_threshold"]
+    assert table["dice"].fillna(-1).tolist() == [0.5, -1, 0.25] and table["n_gt"].tolist() == [2, 0, 2]
+    config = CONFIG | {"compare": {"imported": [str(tmp_path / "out.tsv")]}}
+    load(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (WIDE.replace("hd95_mm", "hd95"), "column hd95 is no metric"),
+        (WIDE.replace("0.25", "x"), "line 4: 'x' is no number"),
+        (WIDE.replace("0.25", "1.25"), "dice of A in ds_sub-1_ses-1 is 1.25, not from 0 to 1"),
+        (WIDE.replace("\tone_threshold", "\tmarginal"), "ds_sub-1_ses-1: dice of A by marginal stands 2 times"),
+        (WIDE.replace("\tone_threshold", "\t"), "line 4: has no ensemble"),
+        (WIDE.replace("scan\t", "id\t"), "has no column scan, metric, value"),
+        (WIDE.replace("n/a\t0\t", "0.5\t0\t"), "dice of A in ds_sub-2 must have no value: n_gt is 0 there"),
+    ],
+)
+def test_a_faulty_table_of_metrics_is_refused_in_words(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "metrics.tsv").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        import_results([tmp_path / "metrics.tsv"], tmp_path / "out.tsv", prefix="far_")
+    assert says in str(error.value)
+
+
 def test_given_datasets_and_participants_stand_over_the_ids(tmp_path: Path) -> None:
     lines = ["scan\tdataset\tparticipant\tlabel\tmetric\tvalue"]
     lines += ["7\tDS\tx-1\tA\tdsc\t0.5", "DS_sub-x2_ses-1\tDS\tx2\tA\tdsc\t0.6", "DS_sub-x2_ses-2\tDS\tx2\tA\tdsc\t0.7"]

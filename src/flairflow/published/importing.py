@@ -21,7 +21,7 @@ from flairflow.tables import write_table
 
 log = logging.getLogger(__name__)
 
-ABOUT = ("scan", "dataset", "participant", "ensemble", "label")
+ABOUT = ("scan", "dataset", "participant", "person", "ensemble", "label")
 
 
 def import_results(
@@ -107,10 +107,15 @@ def _identified(
                 f"{identity.scan}_ses-1, or other participants"
             )
     identities = [found[scan] for scan in table["scan"]]
+    persons = table["person"] if "person" in table else pd.Series("", index=table.index)
     return table.assign(
         scan=[identity.scan for identity in identities],
         dataset=[identity.dataset for identity in identities],
-        participant=[identity.person for identity in identities],
+        # A person whom the scan's id does not name comes from a column of the other run's datasets.
+        participant=[
+            person if person and not f"{scan}_".startswith(f"{person}_") else identity.person
+            for person, scan, identity in zip(persons, table["scan"], identities, strict=True)
+        ],
     )
 
 

@@ -1,4 +1,5 @@
-"""Per-scan results of others as they are written: a JSON file per ensemble, or a tidy TSV. Nothing is derived here."""
+"""Per-scan results of others as they are written: a JSON file per ensemble, a tidy TSV, or the table of metrics of
+another run. Nothing is derived here."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from flairflow.errors import ConfigError
+from flairflow.evaluation.metrics import METRICS
 from flairflow.paths import dictionary
 from flairflow.published.ids import repeated
 from flairflow.tables import read_foreign_table
@@ -27,7 +29,8 @@ class Given:
     """The results of one file.
 
     values  : scan (the id in the file), ensemble, label, metric, value (float; NaN: undefined there) and, where they
-              are given, dataset and participant ("" where not); each scan, ensemble, label and metric once.
+              are given, dataset and participant ("" where not), or person, by whatever name; each scan, ensemble, label
+              and metric once.
     summary : metric -> label -> what the file itself says of all scans: mean, std, n, frac_present. Empty: nothing.
     """
 
@@ -41,10 +44,11 @@ def read_results(path: Path) -> Given:
 
     `.json`: scan -> metric -> {label: value}, and `summary`; the ensemble is the file's name. NaN everywhere says that
     the scan has no reference of that label. Other names: a tidy TSV with the columns scan, label, metric, value and
-    optionally ensemble (else the file's name), dataset and participant.
+    optionally ensemble (else the file's name), dataset and participant, or one with a column per metric, as
+    tables/metrics.tsv.
     Raises ConfigError, naming the file, where it has another form.
     """
-    return _read_json(path) if path.suffix == ".json" else _read_tidy(path)
+    return _read_json(path) if path.suffix == ".json" else _read_table(path)
 
 
 def result_files(paths: Sequence[Path]) -> list[Path]:
@@ -92,28 +96,54 @@ def _read_json(path: Path) -> Given:
     return Given(path, pd.DataFrame(columns).assign(ensemble=path.stem), summary)
 
 
-def _read_tidy(path: Path) -> Given:
+def _read_table(path: Path) -> Given:
     table = read_foreign_table(path)
-    if missing := [name for name in NEEDED if name not in table.columns]:
-        raise ConfigError(
-            f"{path}: has no column {', '.join(missing)}; a table of results needs {', '.join(NEEDED)} and may have "
-            f"{', '.join(OPTIONAL)}"
-        )
-    if unknown := [str(name) for name in table.columns if name not in (*NEEDED, *OPTIONAL)]:
-        raise ConfigError(f"{path}: column {', '.join(unknown)}: only {', '.join((*NEEDED, *OPTIONAL))} are known")
+    lines = range(2, len(table) + 2)
+    table = _checked(path, table).assign(line=lines) if _is_tidy(table) else _tidied(path, table.assign(line=lines))
     table = table.assign(ensemble=path.stem) if "ensemble" not in table.columns else table
     keys = ["scan", "ensemble", "label", "metric"]
     for key in keys:
         if (table[key] == "").any():
-            raise ConfigError(f"{path}: line {int((table[key] == '').argmax()) + 2}: has no {key}")
+            raise ConfigError(f"{path}: line {table['line'][table[key] == ''].iloc[0]}: has no {key}")
     if (twice := table.duplicated(keys)).any():
         row = table[twice].iloc[0]
         raise ConfigError(
             f"{path}: {row['scan']}: {row['metric']} of {row['label']} by {row['ensemble']} stands "
             f"{int((table[keys] == row[keys]).all(axis=1).sum())} times; leave one"
         )
-    numbers = [_number(text or None, f"{path}: line {line}") for line, text in enumerate(table["value"], start=2)]
-    return Given(path, table.assign(value=pd.Series(numbers, index=table.index, dtype=float)))
+    lines = zip(table["value"], table["line"], strict=True)
+    numbers = [_number(text or None, f"{path}: line {line}") for text, line in lines]
+    values = table.drop(columns="line").assign(value=pd.Series(numbers, index=table.index, dtype=float))
+    return Given(path, values)
+
+
+def _is_tidy(table: pd.DataFrame) -> bool:
+    columns = set(table.columns)
+    return bool({"metric", "value"} & columns) or not {"scan", "label"} <= columns or not set(METRICS) & columns
+
+
+def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """A tidy table, if it has the columns of one."""
+    if missing := [name for name in NEEDED if name not in table.columns]:
+        raise ConfigError(
+            f"{path}: has no column {', '.join(missing)}; a table of results needs {', '.join(NEEDED)} and may have "
+            f"{', '.join(OPTIONAL)}, or has a column per metric in the place of metric and value"
+        )
+    if unknown := [str(name) for name in table.columns if name not in (*NEEDED, *OPTIONAL)]:
+        raise ConfigError(f"{path}: column {', '.join(unknown)}: only {', '.join((*NEEDED, *OPTIONAL))} are known")
+    return table
+
+
+def _tidied(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """A row per metric of a table with a column per metric. Its participants are persons, whose names say nothing of
+    the scan; its datasets those of the scans' ids."""
+    about = ["scan", "label", *OPTIONAL, "line"]
+    if unknown := [str(name) for name in table.columns if name not in (*about, *METRICS)]:
+        raise ConfigError(f"{path}: column {', '.join(unknown)} is no metric (docs/metrics.md has all)")
+    # What no row has was not measured.
+    metrics = [name for name in table.columns if name in METRICS and (table[name] != "").any()]
+    tidy = table.melt([name for name in about if name in table], metrics, var_name="metric")
+    return tidy.drop(columns="dataset", errors="ignore").rename(columns={"participant": "person"})
 
 
 def _number(value: Any, where: str) -> float:
