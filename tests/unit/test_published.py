@@ -501,6 +501,27 @@ def test_an_imported_table_that_cannot_be_compared_ends_before_anything_runs(
     assert type(error.value).__name__ == "WorkflowError" and "config: compare.imported: " in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("\tA\t", "\tleft/A\t", "label 'left/A': only letters and digits"),
+        ("theirs", "a|b", "ensemble 'a|b': only letters, digits and '_'"),
+        ("theirs", "", "ensemble '': only letters"),
+        ("theirs", "n/a", "ensemble 'n/a': only letters"),
+        ("0.5", "1.5", "dice of A in ds_sub-1 is 1.5, not from 0 to 1"),
+        ("ds_sub-1\tds", "\tds", "line 2: has no scan"),
+    ],
+)
+def test_a_table_that_is_given_straight_is_checked_as_imported_ones_are(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    path = tmp_path / "theirs.tsv"
+    path.write_text(IMPORTED.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: ") + ".*" + re.escape(says)):
+        compare_results([path], tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
 def test_imported_scans_stand_below_ones_own(tmp_path: Path) -> None:
     (tmp_path / "theirs.tsv").write_text(IMPORTED + IMPORTED.splitlines()[1].replace("sub-1", "sub-2") + "\n")
     config = load_config(CONFIG | {"compare": {"imported": [str(tmp_path / "theirs.tsv")]}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,19 @@ ROUNDING = 1e-6
 ONE_OR_NONE = ("dice_or_empty", "isles22_lesion_f1")
 
 
+def check_names(labels: Iterable[str], ensembles: Iterable[str]) -> None:
+    """Raises ConfigError for names that cannot stand in names of files and columns, and so are none of a label or an
+    ensemble."""
+    for label in labels:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", label):
+            raise ConfigError(f"label {label!r}: only letters and digits, a letter first; rename it")
+    for name in ensembles:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise ConfigError(
+                f"ensemble {name!r}: only letters, digits and '_', a letter first; rename it (--name, or in the file)"
+            )
+
+
 def check_values(given: Given) -> None:
     """Raises ConfigError, naming the file, the first faults and what to do, for metrics that METRICS does not have,
     names that are none of a label, values that a metric cannot take (inf is for distances alone)."""
@@ -33,9 +47,10 @@ def check_values(given: Given) -> None:
                 f"{given.path}: metric {metric!r} is not known{hint}; docs/metrics.md has all, with their definitions: "
                 "rename it to the one with the same definition, or leave it out"
             )
-    for label in given.values["label"].unique():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", label):
-            raise ConfigError(f"{given.path}: label {label!r}: only letters and digits, a letter first; rename it")
+    try:
+        check_names(given.values["label"].unique(), ())
+    except ConfigError as error:
+        raise ConfigError(f"{given.path}: {error}") from None
     faults: list[str] = []
     for metric, own in given.values.groupby("metric", sort=False):
         low, high, whole = _range(METRICS[str(metric)])

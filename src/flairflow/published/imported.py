@@ -12,7 +12,8 @@ from flairflow.cohort.withdrawn import withdrawn_participants
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import COLUMNS
-from flairflow.published.checks import check_references
+from flairflow.published.checks import check_names, check_places, check_references, check_values
+from flairflow.published.reading import read_results
 from flairflow.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -27,13 +28,13 @@ def read_imported(
     """The rows of tables with the columns of tables/metrics.tsv, one under the other.
 
     labels : those that are compared (None: all); own: names that stand for something else already.
-    Raises ConfigError, naming the file and what to do, for a table with other columns, with labels or ensembles that
-    cannot be compared, with a scan twice or scored against different masks.
+    Raises ConfigError, naming the file and what to do, for a table with other columns, with labels, ensembles or values
+    that cannot be compared, with a scan twice or scored against different masks.
     """
     _check(paths, labels, own)
     if not paths:
         return pd.DataFrame(columns=list(NEEDED))
-    table = pd.concat([read_table(path) for path in paths], ignore_index=True)
+    table = pd.concat([_read(path) for path in paths], ignore_index=True)
     check_references(table)
     return table
 
@@ -46,7 +47,7 @@ def with_imported(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
     scored against different masks (`published.checks`)."""
     paths = config.compare.imported
     _check(paths, config.labels, config.compared)
-    tables = [_without_withdrawn(path, read_table(path), config) for path in paths]
+    tables = [_without_withdrawn(path, _read(path), config) for path in paths]
     if not any(map(len, tables)):
         return scores
     imported = pd.concat(
@@ -64,6 +65,15 @@ def check_imported(config: Config) -> None:
         _check(config.compare.imported, config.labels, config.compared)
     except ConfigError as error:
         raise ConfigError(f"config: compare.imported: {error}") from None
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The table, if these can be its scores: it may not come from `import-results`."""
+    given = read_results(path)
+    check_values(given)
+    table = read_table(path)
+    check_places(given, table)
+    return table
 
 
 def _without_withdrawn(path: Path, table: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -140,6 +150,10 @@ def _keys(path: Path, labels: Collection[str] | None, own: Collection[str]) -> p
         raise ConfigError(f"{path}: cannot be read as a table ({error})") from None
     if unknown := [name for name in columns if name not in COLUMNS]:
         raise ConfigError(f"{path}: column {', '.join(unknown)} is no metric (docs/metrics.md has all)")
+    try:
+        check_names(keys["label"].unique(), keys["ensemble"].unique())
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if labels is not None and (wrong := [label for label in keys["label"].unique() if label not in labels]):
         raise ConfigError(f"{path}: label {', '.join(wrong)} is none of {', '.join(labels)}; rename it")
     if clash := [name for name in keys["ensemble"].unique() if name in own]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import COLUMNS
-from flairflow.published.checks import check_places, check_values
+from flairflow.published.checks import check_names, check_places, check_values
 from flairflow.published.derived import with_derived
 from flairflow.published.ids import Identity, identify, named, read_ids, read_list
 from flairflow.published.reading import Given, read_results, result_files
@@ -135,11 +134,7 @@ def _compare_with_lists(
 
 
 def _check_ensembles(table: pd.DataFrame, files: Sequence[Path]) -> None:
-    for name in table["ensemble"].unique():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise ConfigError(
-                f"ensemble {name!r}: only letters, digits and '_', a letter first; rename it (--name, or in the file)"
-            )
+    check_names((), table["ensemble"].unique())
     keys = ["scan", "ensemble", "label"]
     if (twice := table.duplicated(keys)).any():
         row = table[twice].iloc[0]
