@@ -272,6 +272,19 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
             {"D_1": scan_results(), "summary": {"dsc": {"A": {"mean": 0.5, "std": 0.0, "n": 2}}}},
             "dsc of A: n is 2, its scans give 1",
         ),
+        ({"D_1": scan_results(), "summary": None}, "summary: must be metric -> label -> {mean, std, n, frac_present}"),
+        ({"D_1": scan_results(), "summary": []}, "frac_present}, is []"),
+        ({"D_1": scan_results(), "summary": {"dsc": 0.5}}, "frac_present}; dsc is 0.5"),
+        ({"D_1": scan_results(), "summary": {"dsc": {"A": 0.5}}}, "frac_present}; dsc of A is 0.5"),
+        (
+            {"D_1": scan_results(), "summary": {"dsc": {"A": {"mean": "half"}}}},
+            "summary: dsc of A: mean: 'half' is no number",
+        ),
+        (
+            {"D_1": scan_results(), "summary": {"dsc": {"A": {"mean": None}}}},
+            "dsc of A: mean is nan, its scans give 0.5",
+        ),
+        ({"D_1": scan_results(), "D_2": {}}, "D_2: has no results; leave it out, or NaN where there is no reference"),
         ({"D_1": scan_results(), "summary": {"dsc": {"A": {"median": 0.5}}}}, "'median' is none of mean, std, n"),
     ],
 )

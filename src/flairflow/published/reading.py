@@ -76,10 +76,12 @@ def _read_json(path: Path) -> Given:
         raise ConfigError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict) or not set(content) - {SUMMARY}:
         raise ConfigError(f"{path}: holds no scans; its form must be scan -> metric -> {{label: value}}")
-    summary: Summary = content.pop(SUMMARY, {})
+    summary = _summary(path, content.pop(SUMMARY, {}))
     columns: dict[str, list[Any]] = {name: [] for name in NEEDED}
     labels: tuple[str, set[str]] | None = None
     for scan, metrics in content.items():
+        if metrics == {}:
+            raise ConfigError(f"{path}: {scan}: has no results; leave it out, or NaN where there is no reference")
         for metric, by_label in (metrics if isinstance(metrics, dict) else {"": metrics}).items():
             where = f"{scan} -> {metric}"
             if not isinstance(by_label, dict):
@@ -94,6 +96,26 @@ def _read_json(path: Path) -> Given:
                 for name, item in zip(NEEDED, (scan, label, metric, _number(value, f"{path}: {where}")), strict=True):
                     columns[name].append(item)
     return Given(path, pd.DataFrame(columns).assign(ensemble=path.stem), summary)
+
+
+def _summary(path: Path, said: Any) -> Summary:
+    """metric -> label -> name -> number, if it is that; null is NaN."""
+    form = f"{path}: {SUMMARY}: must be metric -> label -> {{mean, std, n, frac_present}}"
+    if not isinstance(said, dict):
+        raise ConfigError(f"{form}, is {said!r}")
+    summary: Summary = {}
+    for metric, by_label in said.items():
+        if not isinstance(by_label, dict):
+            raise ConfigError(f"{form}; {metric} is {by_label!r}")
+        summary[metric] = {}
+        for label, numbers in by_label.items():
+            where = f"{metric} of {label}"
+            if not isinstance(numbers, dict):
+                raise ConfigError(f"{form}; {where} is {numbers!r}")
+            summary[metric][label] = {
+                name: _number(value, f"{path}: {SUMMARY}: {where}: {name}") for name, value in numbers.items()
+            }
+    return summary
 
 
 def _read_table(path: Path) -> Given:
