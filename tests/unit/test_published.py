@@ -514,6 +514,19 @@ def test_an_imported_table_that_cannot_be_compared_ends_before_anything_runs(
     assert type(error.value).__name__ == "WorkflowError" and "config: compare.imported: " in str(error.value)
 
 
+def test_a_comparison_writes_over_no_run_and_no_table_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "results"
+    (run / "tables").mkdir(parents=True)
+    for path in (tmp_path / "theirs.tsv", run / "tables" / "metrics.tsv"):
+        path.write_text(IMPORTED)
+    with pytest.raises(ConfigError, match=r"--out: .*metrics.tsv stands where the tables of .*results go"):
+        compare_results([tmp_path / "theirs.tsv", run / "tables" / "metrics.tsv"], run, None)
+    (run / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"--out: .*results holds the results of a run; name another folder"):
+        compare_results([tmp_path / "theirs.tsv"], run, None)
+    assert (run / "tables" / "metrics.tsv").read_text() == IMPORTED
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
