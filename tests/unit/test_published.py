@@ -683,16 +683,20 @@ def test_published_numbers_that_cannot_stand_anywhere_are_refused(tmp_path: Path
 
 
 def test_published_numbers_stand_beside_the_pooled_means(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "numbers.tsv").write_text(NUMBERS)
+    more = "B\tdice\tmarginal\t0.4\nA\tdsc\tmarginal\t0.5\nA\trec\tmarginal\t0.5\n"
+    (tmp_path / "numbers.tsv").write_text(NUMBERS + more)
     summary = pd.DataFrame(
-        {"label": "A", "metric": ["dice", "dice", "rec"], "ensemble": "marginal", "view": ["pooled", "macro", "pooled"]}
+        {"label": "A", "metric": ["dice", "dice", "rec"], "ensemble": "marginal", "view": ["pooled", "macro", "macro"]}
         | {"scans": 3, "mean": [0.5, 0.6, 0.7]},
         index=[4, 7, 9],
     )
     found = with_published(summary, read_numbers(tmp_path / "numbers.tsv"))
     assert found["published"].fillna(-1).tolist() == [0.45, -1, -1]
     assert found["difference"].fillna(-1).tolist() == pytest.approx([0.05, -1, -1])
-    assert "published numbers of other stand beside nothing" in caplog.text
+    assert [record.getMessage().split("beside nothing")[1] for record in caplog.records] == [
+        ": no ensemble has that name",
+        ", as there is no mean of these here: B dice marginal, A dsc marginal, A rec marginal",
+    ]
     assert "| A | marginal | 0.5000 (0.45; +0.0500) |" in as_markdown(found)
     assert r"A & marginal & 0.5000 (0.45; +0.0500) \\" in as_latex(found)
     nothing = with_published(summary, read_numbers(None))
