@@ -254,6 +254,10 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
             {"D_1": {"n_gt": {"A": 0}, "dice_or_empty": {"A": 0.5}}},
             "dice_or_empty of A in D_1 must be 0 or 1: n_gt is 0 there",
         ),
+        (
+            {"D_1": scan_results(n_lfn={"A": 3, "B": math.nan})},
+            "n_lfn of A in D_1 is 3, but n_gt is 2",
+        ),
         ({"D_1": scan_results(dsc={"A": "half", "B": math.nan})}, "D_1 -> dsc: 'half' is no number"),
         ({"D_1": scan_results(dsc={"A": True, "B": math.nan})}, "D_1 -> dsc: True is no number"),
         ({"D_1": scan_results(dsc=0.5)}, "D_1 -> dsc: must be {label: value}, is 0.5"),

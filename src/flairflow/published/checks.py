@@ -68,8 +68,8 @@ def check_values(given: Given) -> None:
 
 def check_places(given: Given, table: pd.DataFrame) -> None:
     """Raises ConfigError for values where their metric is not defined: where `n_gt` says that there is no lesion and
-    it needs one, or the other way round, and for scores of empty references between 0 and 1. `table`: the file's scans,
-    columns as in tables/metrics.tsv."""
+    it needs one, or the other way round; for scores of empty references between 0 and 1; for more missed lesions than
+    there are. `table`: the file's scans, columns as in tables/metrics.tsv."""
     if "n_gt" not in table:
         return
     faults = []
@@ -82,6 +82,12 @@ def check_places(given: Given, table: pd.DataFrame) -> None:
     for name in set(table.columns) & set(ONE_OR_NONE):
         wrong = table[(table["n_gt"] == 0) & table[name].notna() & ~table[name].isin([0, 1])]
         faults += [f"{name} of {row.label} in {row.scan} must be 0 or 1: n_gt is 0 there" for row in wrong.itertuples()]
+    if "n_lfn" in table:
+        wrong = table[table["n_lfn"] > table["n_gt"]]
+        faults += [
+            f"n_lfn of {row.label} in {row.scan} is {row.n_lfn:g}, but n_gt is {row.n_gt:g}"
+            for row in wrong.itertuples()
+        ]
     if faults:
         _refuse(given, faults, "mend n_gt or these values")
 
