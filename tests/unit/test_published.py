@@ -209,10 +209,11 @@ def test_what_is_derived_is_what_the_masks_give(seed: int, kind: str) -> None:
         name: np.nan if value is None else float(value)
         for name, value in score_masks(prediction, reference, np.ones_like(reference), grid, 0.5).items()
     }
-    needed = {name for columns, _ in DERIVED.values() for name in columns}
-    derived = with_derived(pd.DataFrame([{name: scores[name] for name in sorted(needed)}])).iloc[0]
-    for name in DERIVED:
-        assert derived[name] == pytest.approx(scores[name], nan_ok=True), name
+    for name, needed, _ in DERIVED:
+        # From these columns alone, then from all that are there.
+        for columns in (needed, {column for _, each, _ in DERIVED for column in each} - {name}):
+            derived = with_derived(pd.DataFrame([{column: scores[column] for column in columns}])).iloc[0]
+            assert derived[name] == pytest.approx(scores[name], nan_ok=True), (name, columns)
 
 
 def test_nothing_is_derived_where_something_is_missing() -> None:
@@ -220,6 +221,10 @@ def test_nothing_is_derived_where_something_is_missing() -> None:
     assert set(table.columns) == {"dsc", "n_lfp", "dice"}
     table = with_derived(pd.DataFrame({"dsc": [0.5, np.nan, np.nan], "n_gt": [1, 0, 0], "n_lfp": [1, np.nan, 0]}))
     assert table["dice_or_empty"].fillna(-1).tolist() == [0.5, -1, 1]
+    # Of volumes, that of nothing is exactly 0; a reference of unknown volume is not empty.
+    table = with_derived(pd.DataFrame({"reference_ml": [0, 0, 2, np.nan], "predicted_ml": [0, 1, 1, 0]}))
+    assert table["false_ml"].fillna(-1).tolist() == [0, 1, -1, -1]
+    assert table["scan_specificity"].fillna(-1).tolist() == [1, 0, -1, -1]
     # A given value stays.
     assert with_derived(pd.DataFrame({"dsc": [0.5], "dice": [0.4]}))["dice"].tolist() == [0.4]
 
@@ -253,6 +258,11 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
         (
             {"D_1": {"n_gt": {"A": 0}, "dice_or_empty": {"A": 0.5}}},
             "dice_or_empty of A in D_1 must be 0 or 1: n_gt is 0 there",
+        ),
+        (
+            # A volume that was rounded to nothing.
+            {"D_1": {"dice": {"A": 0.1}, "reference_ml": {"A": 0.0}, "predicted_ml": {"A": 0.2}}},
+            "dice of A in D_1 must have no value: reference_ml is 0 there",
         ),
         (
             {"D_1": scan_results(n_lfn={"A": 3, "B": math.nan})},

@@ -67,29 +67,29 @@ def check_values(given: Given) -> None:
 
 
 def check_places(given: Given, table: pd.DataFrame) -> None:
-    """Raises ConfigError for values where their metric is not defined: where `n_gt` says that there is no lesion and
-    it needs one, or the other way round; for scores of empty references between 0 and 1; for more missed lesions than
-    there are. `table`: the file's scans, columns as in tables/metrics.tsv."""
-    if "n_gt" not in table:
-        return
+    """Raises ConfigError for values where their metric is not defined: where `n_gt` or `reference_ml` says that there
+    is no lesion and it needs one, or the other way round; for scores of empty references between 0 and 1; for more
+    missed lesions than there are. `table`: the file's scans, columns as in tables/metrics.tsv."""
     faults = []
-    for name in set(table.columns) & set(METRICS):
-        where = METRICS[name].where
-        wrong = table[table[name].notna() & ((table["n_gt"] > 0) if where == "free" else (table["n_gt"] == 0))]
-        if where != "all":
-            what = f"no value: n_gt is {'not 0' if where == 'free' else '0'} there"
-            faults += [f"{name} of {row.label} in {row.scan} must have {what}" for row in wrong.itertuples()]
-    for name in set(table.columns) & set(ONE_OR_NONE):
-        wrong = table[(table["n_gt"] == 0) & table[name].notna() & ~table[name].isin([0, 1])]
-        faults += [f"{name} of {row.label} in {row.scan} must be 0 or 1: n_gt is 0 there" for row in wrong.itertuples()]
-    if "n_lfn" in table:
+    for size in (name for name in ("n_gt", "reference_ml") if name in table):
+        for name in set(table.columns) & set(METRICS):
+            where = METRICS[name].where
+            wrong = table[table[name].notna() & ((table[size] > 0) if where == "free" else (table[size] == 0))]
+            if where != "all":
+                what = f"no value: {size} is {'not 0' if where == 'free' else '0'} there"
+                faults += [f"{name} of {row.label} in {row.scan} must have {what}" for row in wrong.itertuples()]
+        for name in set(table.columns) & set(ONE_OR_NONE):
+            wrong = table[(table[size] == 0) & table[name].notna() & ~table[name].isin([0, 1])]
+            what = f"must be 0 or 1: {size} is 0 there"
+            faults += [f"{name} of {row.label} in {row.scan} {what}" for row in wrong.itertuples()]
+    if {"n_gt", "n_lfn"} <= set(table.columns):
         wrong = table[table["n_lfn"] > table["n_gt"]]
         faults += [
             f"n_lfn of {row.label} in {row.scan} is {row.n_lfn:g}, but n_gt is {row.n_gt:g}"
             for row in wrong.itertuples()
         ]
     if faults:
-        _refuse(given, faults, "mend n_gt or these values")
+        _refuse(given, faults, "mend n_gt, reference_ml or these values")
 
 
 def check_references(table: pd.DataFrame) -> None:
