@@ -133,8 +133,8 @@ def _read_table(path: Path) -> Given:
             f"{path}: {row['scan']}: {row['metric']} of {row['label']} by {row['ensemble']} stands "
             f"{int((table[keys] == row[keys]).all(axis=1).sum())} times; leave one"
         )
-    lines = zip(table["value"], table["line"], strict=True)
-    numbers = [_number(text or None, f"{path}: line {line}") for text, line in lines]
+    cells = zip(table["value"], table["line"], strict=True)
+    numbers = [_number(text or None, f"{path}: line {line}") for text, line in cells]
     values = table.drop(columns="line").assign(value=pd.Series(numbers, index=table.index, dtype=float))
     return Given(path, values)
 
