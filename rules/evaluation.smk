@@ -46,6 +46,8 @@ rule metrics:
     input:
         [ledgers(f"evaluate/{name}", ["test"], having="annotated") for name in CONFIG.compared],
         CONFIG.compare.imported,
+        # Rows of others about participants who withdrew are left out, also where no scan of one's own is theirs.
+        [data.withdrawn for data in CONFIG.datasets.values() if CONFIG.compare.imported and data.withdrawn],
     output:
         RESULTS.table("metrics"),
         dictionary(RESULTS.table("metrics")),

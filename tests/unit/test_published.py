@@ -209,10 +209,11 @@ def test_what_is_derived_is_what_the_masks_give(seed: int, kind: str) -> None:
         name: np.nan if value is None else float(value)
         for name, value in score_masks(prediction, reference, np.ones_like(reference), grid, 0.5).items()
     }
-    needed = {name for columns, _ in DERIVED.values() for name in columns}
-    derived = with_derived(pd.DataFrame([{name: scores[name] for name in sorted(needed)}])).iloc[0]
-    for name in DERIVED:
-        assert derived[name] == pytest.approx(scores[name], nan_ok=True), name
+    for name, needed, _ in DERIVED:
+        # From these columns alone, then from all that are there.
+        for columns in (needed, {column for _, each, _ in DERIVED for column in each} - {name}):
+            derived = with_derived(pd.DataFrame([{column: scores[column] for column in columns}])).iloc[0]
+            assert derived[name] == pytest.approx(scores[name], nan_ok=True), (name, columns)
 
 
 def test_nothing_is_derived_where_something_is_missing() -> None:
@@ -220,6 +221,10 @@ def test_nothing_is_derived_where_something_is_missing() -> None:
     assert set(table.columns) == {"dsc", "n_lfp", "dice"}
     table = with_derived(pd.DataFrame({"dsc": [0.5, np.nan, np.nan], "n_gt": [1, 0, 0], "n_lfp": [1, np.nan, 0]}))
     assert table["dice_or_empty"].fillna(-1).tolist() == [0.5, -1, 1]
+    # Of volumes, that of nothing is exactly 0; a reference of unknown volume is not empty.
+    table = with_derived(pd.DataFrame({"reference_ml": [0, 0, 2, np.nan], "predicted_ml": [0, 1, 1, 0]}))
+    assert table["false_ml"].fillna(-1).tolist() == [0, 1, -1, -1]
+    assert table["scan_specificity"].fillna(-1).tolist() == [1, 0, -1, -1]
     # A given value stays.
     assert with_derived(pd.DataFrame({"dsc": [0.5], "dice": [0.4]}))["dice"].tolist() == [0.4]
 
@@ -250,6 +255,19 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
             {"D_1": scan_results(lfp_empty={"A": 3, "B": math.nan})},
             "lfp_empty of A in D_1 must have no value: n_gt is not 0",
         ),
+        (
+            {"D_1": {"n_gt": {"A": 0}, "dice_or_empty": {"A": 0.5}}},
+            "dice_or_empty of A in D_1 must be 0 or 1: n_gt is 0 there",
+        ),
+        (
+            # A volume that was rounded to nothing.
+            {"D_1": {"dice": {"A": 0.1}, "reference_ml": {"A": 0.0}, "predicted_ml": {"A": 0.2}}},
+            "dice of A in D_1 must have no value: reference_ml is 0 there",
+        ),
+        (
+            {"D_1": scan_results(n_lfn={"A": 3, "B": math.nan})},
+            "n_lfn of A in D_1 is 3, but n_gt is 2",
+        ),
         ({"D_1": scan_results(dsc={"A": "half", "B": math.nan})}, "D_1 -> dsc: 'half' is no number"),
         ({"D_1": scan_results(dsc={"A": True, "B": math.nan})}, "D_1 -> dsc: True is no number"),
         ({"D_1": scan_results(dsc=0.5)}, "D_1 -> dsc: must be {label: value}, is 0.5"),
@@ -268,6 +286,19 @@ def scan_results(**metrics: Any) -> dict[str, Any]:
             {"D_1": scan_results(), "summary": {"dsc": {"A": {"mean": 0.5, "std": 0.0, "n": 2}}}},
             "dsc of A: n is 2, its scans give 1",
         ),
+        ({"D_1": scan_results(), "summary": None}, "summary: must be metric -> label -> {mean, std, n, frac_present}"),
+        ({"D_1": scan_results(), "summary": []}, "frac_present}, is []"),
+        ({"D_1": scan_results(), "summary": {"dsc": 0.5}}, "frac_present}; dsc is 0.5"),
+        ({"D_1": scan_results(), "summary": {"dsc": {"A": 0.5}}}, "frac_present}; dsc of A is 0.5"),
+        (
+            {"D_1": scan_results(), "summary": {"dsc": {"A": {"mean": "half"}}}},
+            "summary: dsc of A: mean: 'half' is no number",
+        ),
+        (
+            {"D_1": scan_results(), "summary": {"dsc": {"A": {"mean": None}}}},
+            "dsc of A: mean is nan, its scans give 0.5",
+        ),
+        ({"D_1": scan_results(), "D_2": {}}, "D_2: has no results; leave it out, or NaN where there is no reference"),
         ({"D_1": scan_results(), "summary": {"dsc": {"A": {"median": 0.5}}}}, "'median' is none of mean, std, n"),
     ],
 )
@@ -326,6 +357,47 @@ def test_a_tidy_table_becomes_a_table_of_metrics(tmp_path: Path) -> None:
     assert table["n_gt"].tolist() == [3, 0] and table["dice"].isna().tolist() == [False, True]
     assert set(json.loads((tmp_path / "out.json").read_text())) == set(table.columns)
     assert read_imported([tmp_path / "out.tsv"], ["A"], ["mine"]).equals(table)
+
+
+WIDE = """scan\tdataset\tparticipant\tensemble\tlabel\tdice\tn_gt\thd95_mm
+ds_sub-1_ses-1\tds\tds_sub-1\tmarginal\tA\t0.5\t2\tn/a
+ds_sub-2\tds\tP77\tmarginal\tA\tn/a\t0\tn/a
+ds_sub-1_ses-1\tds\tds_sub-1\tone_threshold\tA\t0.25\t2\tn/a
+"""
+
+
+def test_the_table_of_metrics_of_another_run_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "metrics.tsv").write_text(WIDE)
+    import_results([tmp_path / "metrics.tsv"], tmp_path / "out.tsv", prefix="far_", renamed={"ds": "DS"})
+    table = read_table(tmp_path / "out.tsv")
+    assert table.columns.tolist() == ["scan", "dataset", "participant", "ensemble", "label", "dice", "n_gt"]
+    assert table["scan"].tolist() == ["DS_sub-1_ses-1", "DS_sub-2", "DS_sub-1_ses-1"]
+    assert set(table["dataset"]) == {"DS"}
+    # Persons of a person column stay, as one may have several scans.
+    assert table["participant"].tolist() == ["DS_sub-1", "P77", "DS_sub-1"]
+    assert table["ensemble"].tolist() == ["far_marginal", "far_marginal", "far_one_threshold"]
+    assert table["dice"].fillna(-1).tolist() == [0.5, -1, 0.25] and table["n_gt"].tolist() == [2, 0, 2]
+    config = CONFIG | {"compare": {"imported": [str(tmp_path / "out.tsv")]}}
+    load(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (WIDE.replace("hd95_mm", "hd95"), "column hd95 is no metric"),
+        (WIDE.replace("0.25", "x"), "line 4: 'x' is no number"),
+        (WIDE.replace("0.25", "1.25"), "dice of A in ds_sub-1_ses-1 is 1.25, not from 0 to 1"),
+        (WIDE.replace("\tone_threshold", "\tmarginal"), "ds_sub-1_ses-1: dice of A by marginal stands 2 times"),
+        (WIDE.replace("\tone_threshold", "\t"), "line 4: has no ensemble"),
+        (WIDE.replace("scan\t", "id\t"), "has no column scan, metric, value"),
+        (WIDE.replace("n/a\t0\t", "0.5\t0\t"), "dice of A in ds_sub-2 must have no value: n_gt is 0 there"),
+    ],
+)
+def test_a_faulty_table_of_metrics_is_refused_in_words(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "metrics.tsv").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        import_results([tmp_path / "metrics.tsv"], tmp_path / "out.tsv", prefix="far_")
+    assert says in str(error.value)
 
 
 def test_given_datasets_and_participants_stand_over_the_ids(tmp_path: Path) -> None:
@@ -456,6 +528,40 @@ def test_an_imported_table_that_cannot_be_compared_ends_before_anything_runs(
     assert type(error.value).__name__ == "WorkflowError" and "config: compare.imported: " in str(error.value)
 
 
+def test_a_comparison_writes_over_no_run_and_no_table_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "results"
+    (run / "tables").mkdir(parents=True)
+    for path in (tmp_path / "theirs.tsv", run / "tables" / "metrics.tsv"):
+        path.write_text(IMPORTED)
+    with pytest.raises(ConfigError, match=r"--out: .*metrics.tsv stands where the tables of .*results go"):
+        compare_results([tmp_path / "theirs.tsv", run / "tables" / "metrics.tsv"], run, None)
+    (run / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"--out: .*results holds the results of a run; name another folder"):
+        compare_results([tmp_path / "theirs.tsv"], run, None)
+    assert (run / "tables" / "metrics.tsv").read_text() == IMPORTED
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("\tA\t", "\tleft/A\t", "label 'left/A': only letters and digits"),
+        ("theirs", "a|b", "ensemble 'a|b': only letters, digits and '_'"),
+        ("theirs", "", "ensemble '': only letters"),
+        ("theirs", "n/a", "ensemble 'n/a': only letters"),
+        ("0.5", "1.5", "dice of A in ds_sub-1 is 1.5, not from 0 to 1"),
+        ("ds_sub-1\tds", "\tds", "line 2: has no scan"),
+    ],
+)
+def test_a_table_that_is_given_straight_is_checked_as_imported_ones_are(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    path = tmp_path / "theirs.tsv"
+    path.write_text(IMPORTED.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: ") + ".*" + re.escape(says)):
+        compare_results([path], tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
 def test_imported_scans_stand_below_ones_own(tmp_path: Path) -> None:
     (tmp_path / "theirs.tsv").write_text(IMPORTED + IMPORTED.splitlines()[1].replace("sub-1", "sub-2") + "\n")
     config = load_config(CONFIG | {"compare": {"imported": [str(tmp_path / "theirs.tsv")]}})
@@ -464,10 +570,110 @@ def test_imported_scans_stand_below_ones_own(tmp_path: Path) -> None:
         | {"participant": ["ds_sub-1", "ds_sub-2", "ds_sub-2"], "label": "A", "dice": 0.4, "hd95_mm": 3.0}
     )
     table = with_imported(own, config)
-    # One scan of a person on both sides is the same scan; of several nobody can say which.
+    # One scan of a participant on both sides is the same scan; of several nobody can say which.
     assert table["scan"].tolist() == [*own["scan"], "ds_sub-1_ses-1", "ds_sub-2"]
     assert table["hd95_mm"].isna().tolist() == [False] * 3 + [True] * 2
     assert with_imported(own, load_config(CONFIG)).equals(own)
+
+
+@pytest.mark.parametrize(
+    ("own", "person", "tables", "scans"),
+    [
+        # An id with a session is of no other session.
+        (["ds_sub-1_ses-2"], "ds_sub-1", [["ds_sub-1_ses-1"]], ["ds_sub-1_ses-1"]),
+        (["ds_sub-1_ses-1"], "ds_sub-1", [["ds_sub-1"]], ["ds_sub-1_ses-1"]),
+        # What another table holds changes nothing.
+        (["ds_sub-1_ses-1"], "ds_sub-1", [["ds_sub-1"], ["ds_sub-1_ses-1"]], ["ds_sub-1_ses-1", "ds_sub-1_ses-1"]),
+        (["ds_sub-1_ses-1"], "ds_sub-1", [["ds_sub-1", "ds_sub-1_ses-2"]], ["ds_sub-1", "ds_sub-1_ses-2"]),
+        # A person of the cohort's person column is found by the scan's id.
+        (["ds_sub-1_ses-1"], "P77", [["ds_sub-1"]], ["ds_sub-1_ses-1"]),
+        (["ds_sub-1_ses-1", "ds_sub-1_ses-2"], "P77", [["ds_sub-1", "ds_sub-1_ses-2"]], ["ds_sub-1", "ds_sub-1_ses-2"]),
+        (["ds_sub-1_run-1"], "P77", [["ds_sub-11", "other"]], ["ds_sub-11", "other"]),
+    ],
+)
+def test_imported_scans_are_paired_by_their_ids_alone(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    own: list[str],
+    person: str,
+    tables: list[list[str]],
+    scans: list[str],
+) -> None:
+    paths = [tmp_path / f"{number}.tsv" for number in range(len(tables))]
+    for path, ids in zip(paths, tables, strict=True):
+        lines = [f"{scan}\tds\tds_sub-1\t{'theirs' + path.stem}\tA\t0.5" for scan in ids]
+        path.write_text("\n".join([IMPORTED.splitlines()[0], *lines]) + "\n")
+    config = load_config(CONFIG | {"compare": {"imported": list(map(str, paths))}})
+    mine = pd.DataFrame(
+        {"scan": own, "dataset": "ds", "participant": person, "ensemble": "marginal", "label": "A", "dice": 0.4}
+    )
+    with caplog.at_level("INFO"):
+        found = with_imported(mine, config)[len(own) :]
+    assert found["scan"].tolist() == scans
+    given = [scan for ids in tables for scan in ids]
+    assert ("1 scans without session are the only ones" in caplog.text) == (scans != given)
+    theirs = {True: person, False: "ds_sub-1"}
+    assert found["participant"].tolist() == [theirs[f"{scan}_".startswith("ds_sub-1_")] for scan in given]
+
+
+def test_a_scan_that_stands_twice_once_it_is_paired_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(IMPORTED)
+    (tmp_path / "b.tsv").write_text(IMPORTED.replace("ds_sub-1\tds", "ds_sub-1_ses-1\tds"))
+    config = load_config(CONFIG | {"compare": {"imported": [str(tmp_path / f"{name}.tsv") for name in "ab"]}})
+    own = {"scan": ["ds_sub-1_ses-1"], "dataset": "ds", "participant": "ds_sub-1", "ensemble": "marginal", "label": "A"}
+    with pytest.raises(ConfigError, match="A of ds_sub-1_ses-1 by theirs stands there twice"):
+        with_imported(pd.DataFrame(own), config)
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "refused"),
+    [
+        # Own scans 1 and 2 have a lesion (n_gt 2 and 1), scan 3 has none.
+        (["dice"], [[0.5], [0.4], [1.0]], True),
+        (["lfp_empty"], [[np.nan], [3], [0]], True),
+        (["reference_ml"], [[0.2], [0.0], [0.0]], True),
+        (["dice", "dice_or_empty"], [[0.5, 0.5], [0.4, 0.4], [np.nan, 1.0]], False),
+        (["n_gt"], [[2], [4], [0]], False),
+    ],
+)
+def test_ensembles_are_compared_where_they_saw_the_same_masks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, columns: list[str], values: list[list[float]], refused: bool
+) -> None:
+    about = pd.DataFrame({"scan": [f"ds_sub-{n}" for n in (1, 2, 3)], "dataset": "ds"})
+    about = about.assign(participant=about["scan"], label="A")
+    theirs = pd.concat([about.assign(ensemble="theirs"), pd.DataFrame(values, columns=columns)], axis=1)
+    own = about.assign(ensemble="marginal", n_gt=[2, 1, 0], dice=[0.5, 0.0, np.nan], lfp_empty=[np.nan, np.nan, 0])
+    own = own.assign(dice_or_empty=[0.5, 0.0, 1], reference_ml=[0.2, 0.1, 0])
+    for name, table in (("theirs", theirs), ("own", own)):
+        table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")
+    config = load_config(CONFIG | {"compare": {"imported": [str(tmp_path / "theirs.tsv")]}})
+    if refused:
+        scan = "ds_sub-3" if columns == ["dice"] else "ds_sub-2"
+        with pytest.raises(ConfigError, match=rf"different masks: {scan} has a lesion \(A\) by .*; leave these"):
+            with_imported(own, config)
+        with pytest.raises(ConfigError, match=rf"different masks: {scan} has a lesion"):
+            compare_results([tmp_path / "own.tsv", tmp_path / "theirs.tsv"], tmp_path / "out", None)
+    else:
+        assert len(with_imported(own, config)) == 6
+        assert ("ensembles differ in n_gt of 1 scans" in caplog.text) == (columns == ["n_gt"])
+
+
+def test_imported_rows_of_participants_who_withdrew_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = IMPORTED.splitlines()[1]
+    others = [row.replace("sub-1", name) for name in ("sub-9", "sub-9_ses-2", "sub-91")]
+    others += [row.replace("ds_sub-1\tds\tds_sub-1", ids) for ids in ("x\tds\tds_sub-9", "ds_sub-9_ses-1\tds\tP77")]
+    (tmp_path / "theirs.tsv").write_text(IMPORTED + "\n".join(others) + "\n")
+    (tmp_path / "withdrawn.txt").write_text("sub-9\n")
+    dataset = CONFIG["datasets"]["ds"] | {"withdrawn": str(tmp_path / "withdrawn.txt")}
+    config = load_config(
+        CONFIG | {"datasets": {"ds": dataset}, "compare": {"imported": [str(tmp_path / "theirs.tsv")]}}
+    )
+    own = pd.DataFrame(columns=["scan", "dataset", "participant", "ensemble", "label", "dice"])
+    with caplog.at_level("INFO"):
+        assert with_imported(own, config)["scan"].tolist() == ["ds_sub-1", "ds_sub-91"]
+    assert "4 rows of participants who withdrew are left out" in caplog.text and "sub-9" not in caplog.text
 
 
 NUMBERS = "label\tmetric\tensemble\tvalue\nA\tdice\tmarginal\t0.45\nA\tdice\tother\t0.5\n"
@@ -491,16 +697,20 @@ def test_published_numbers_that_cannot_stand_anywhere_are_refused(tmp_path: Path
 
 
 def test_published_numbers_stand_beside_the_pooled_means(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "numbers.tsv").write_text(NUMBERS)
+    more = "B\tdice\tmarginal\t0.4\nA\tdsc\tmarginal\t0.5\nA\trec\tmarginal\t0.5\n"
+    (tmp_path / "numbers.tsv").write_text(NUMBERS + more)
     summary = pd.DataFrame(
-        {"label": "A", "metric": ["dice", "dice", "rec"], "ensemble": "marginal", "view": ["pooled", "macro", "pooled"]}
+        {"label": "A", "metric": ["dice", "dice", "rec"], "ensemble": "marginal", "view": ["pooled", "macro", "macro"]}
         | {"scans": 3, "mean": [0.5, 0.6, 0.7]},
         index=[4, 7, 9],
     )
     found = with_published(summary, read_numbers(tmp_path / "numbers.tsv"))
     assert found["published"].fillna(-1).tolist() == [0.45, -1, -1]
     assert found["difference"].fillna(-1).tolist() == pytest.approx([0.05, -1, -1])
-    assert "published numbers of other stand beside nothing" in caplog.text
+    assert [record.getMessage().split("beside nothing")[1] for record in caplog.records] == [
+        ": no ensemble has that name",
+        ", as there is no mean of these here: B dice marginal, A dsc marginal, A rec marginal",
+    ]
     assert "| A | marginal | 0.5000 (0.45; +0.0500) |" in as_markdown(found)
     assert r"A & marginal & 0.5000 (0.45; +0.0500) \\" in as_latex(found)
     nothing = with_published(summary, read_numbers(None))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,26 @@ from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import METRICS, Metric
 from flairflow.published.reading import Given
 
+log = logging.getLogger(__name__)
+
 SHOWN = 5
 # Rounding of those who wrote the values.
 ROUNDING = 1e-6
+# Where the reference is empty: 1 if nothing is predicted, 0 otherwise.
+ONE_OR_NONE = ("dice_or_empty", "isles22_lesion_f1")
+
+
+def check_names(labels: Iterable[str], ensembles: Iterable[str]) -> None:
+    """Raises ConfigError for names that cannot stand in names of files and columns, and so are none of a label or an
+    ensemble."""
+    for label in labels:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", label):
+            raise ConfigError(f"label {label!r}: only letters and digits, a letter first; rename it")
+    for name in ensembles:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise ConfigError(
+                f"ensemble {name!r}: only letters, digits and '_', a letter first; rename it (--name, or in the file)"
+            )
 
 
 def check_values(given: Given) -> None:
@@ -28,9 +47,10 @@ def check_values(given: Given) -> None:
                 f"{given.path}: metric {metric!r} is not known{hint}; docs/metrics.md has all, with their definitions: "
                 "rename it to the one with the same definition, or leave it out"
             )
-    for label in given.values["label"].unique():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", label):
-            raise ConfigError(f"{given.path}: label {label!r}: only letters and digits, a letter first; rename it")
+    try:
+        check_names(given.values["label"].unique(), ())
+    except ConfigError as error:
+        raise ConfigError(f"{given.path}: {error}") from None
     faults: list[str] = []
     for metric, own in given.values.groupby("metric", sort=False):
         low, high, whole = _range(METRICS[str(metric)])
@@ -47,19 +67,61 @@ def check_values(given: Given) -> None:
 
 
 def check_places(given: Given, table: pd.DataFrame) -> None:
-    """Raises ConfigError for values where their metric is not defined: where `n_gt` says that there is no lesion and
-    it needs one, or the other way round. `table`: the file's scans, columns as in tables/metrics.tsv."""
-    if "n_gt" not in table:
-        return
+    """Raises ConfigError for values where their metric is not defined: where `n_gt` or `reference_ml` says that there
+    is no lesion and it needs one, or the other way round; for scores of empty references between 0 and 1; for more
+    missed lesions than there are. `table`: the file's scans, columns as in tables/metrics.tsv."""
     faults = []
-    for name in set(table.columns) & set(METRICS):
-        where = METRICS[name].where
-        wrong = table[table[name].notna() & ((table["n_gt"] > 0) if where == "free" else (table["n_gt"] == 0))]
-        if where != "all":
-            what = f"no value: n_gt is {'not 0' if where == 'free' else '0'} there"
-            faults += [f"{name} of {row.label} in {row.scan} must have {what}" for row in wrong.itertuples()]
+    for size in (name for name in ("n_gt", "reference_ml") if name in table):
+        for name in set(table.columns) & set(METRICS):
+            where = METRICS[name].where
+            wrong = table[table[name].notna() & ((table[size] > 0) if where == "free" else (table[size] == 0))]
+            if where != "all":
+                what = f"no value: {size} is {'not 0' if where == 'free' else '0'} there"
+                faults += [f"{name} of {row.label} in {row.scan} must have {what}" for row in wrong.itertuples()]
+        for name in set(table.columns) & set(ONE_OR_NONE):
+            wrong = table[(table[size] == 0) & table[name].notna() & ~table[name].isin([0, 1])]
+            what = f"must be 0 or 1: {size} is 0 there"
+            faults += [f"{name} of {row.label} in {row.scan} {what}" for row in wrong.itertuples()]
+    if {"n_gt", "n_lfn"} <= set(table.columns):
+        wrong = table[table["n_lfn"] > table["n_gt"]]
+        faults += [
+            f"n_lfn of {row.label} in {row.scan} is {row.n_lfn:g}, but n_gt is {row.n_gt:g}"
+            for row in wrong.itertuples()
+        ]
     if faults:
-        _refuse(given, faults, "mend n_gt or these values")
+        _refuse(given, faults, "mend n_gt, reference_ml or these values")
+
+
+def check_references(table: pd.DataFrame) -> None:
+    """Were all ensembles scored against the same masks? `table`: as tables/metrics.tsv, of own and imported ensembles.
+
+    Raises ConfigError, naming scans and ensembles, where by the scores of some a scan has a lesion and by those of
+    others it has none. Other counts of lesions, as of another grid, are a warning.
+    """
+    metrics = [name for name in table.columns if name in METRICS]
+    given = table[metrics].notna()
+    lesion, free = (
+        given[[name for name in metrics if METRICS[name].where == where]].any(axis=1) for where in ("lesion", "free")
+    )
+    for name in set(metrics) & {"n_gt", "reference_ml"}:
+        lesion, free = lesion | (table[name] > 0), free | (table[name] == 0)
+    faults = []
+    for label, own in table.assign(lesion=lesion, free=free).groupby("label", sort=False):
+        status = own.groupby("scan", sort=False)[["lesion", "free"]].any()
+        for scan in status.index[status.all(axis=1)]:
+            rows = own[own["scan"] == scan]
+            names = [", ".join(rows.loc[rows[what], "ensemble"]) for what in ("lesion", "free")]
+            faults.append(f"{scan} has a lesion ({label}) by the scores of {names[0]} and none by those of {names[1]}")
+        if "n_gt" in own and (other := int((own.groupby("scan")["n_gt"].nunique() > 1).sum())):
+            log.warning(
+                "%s: ensembles differ in n_gt of %d scans: they were scored on other grids or masks", label, other
+            )
+    if faults:
+        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise ConfigError(
+            f"ensembles were scored against different masks: {'; '.join(faults[:SHOWN])}{more}; leave these scans out "
+            "of the imported tables (import-results --scans), or score on the same grid (evaluation.grid)"
+        )
 
 
 def _refuse(given: Given, faults: list[str], what: str) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from flairflow.errors import ConfigError
 from flairflow.evaluation.comparison_tables import write_comparison_tables
 from flairflow.evaluation.figures.write import write_figures
 from flairflow.evaluation.metrics import COLUMNS
@@ -22,9 +23,16 @@ def compare_results(paths: Sequence[Path], out: Path, published: Path | None) ->
     and their figures.
 
     published : means to stand beside theirs (`published.numbers`).
-    Raises ConfigError, naming the file, for tables that cannot be compared.
+    Raises ConfigError, naming the file, for tables that cannot be compared, and for a folder that holds the results of
+    a run or one of the tables: they would be written over.
     """
-    results, table = Results(out), read_imported(paths)
+    results = Results(out)
+    if results.config.exists():
+        raise ConfigError(f"--out: {out} holds the results of a run; name another folder")
+    for path in (*paths, *([published] if published else [])):
+        if results.table("metrics").parent.resolve() == path.resolve().parent:
+            raise ConfigError(f"--out: {path} stands where the tables of {out} go; name another folder")
+    table = read_imported(paths)
     write_table(results.table("metrics"), table[[name for name in COLUMNS if name in table]], COLUMNS)
     write_comparison_tables(results, read_numbers(published))
     write_figures(results, list(table["label"].unique()))

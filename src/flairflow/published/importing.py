@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics import COLUMNS
-from flairflow.published.checks import check_places, check_values
+from flairflow.published.checks import check_names, check_places, check_values
 from flairflow.published.derived import with_derived
 from flairflow.published.ids import Identity, identify, named, read_ids, read_list
 from flairflow.published.reading import Given, read_results, result_files
@@ -21,7 +20,7 @@ from flairflow.tables import write_table
 
 log = logging.getLogger(__name__)
 
-ABOUT = ("scan", "dataset", "participant", "ensemble", "label")
+ABOUT = ("scan", "dataset", "participant", "person", "ensemble", "label")
 
 
 def import_results(
@@ -107,10 +106,15 @@ def _identified(
                 f"{identity.scan}_ses-1, or other participants"
             )
     identities = [found[scan] for scan in table["scan"]]
+    persons = table["person"] if "person" in table else pd.Series("", index=table.index)
     return table.assign(
         scan=[identity.scan for identity in identities],
         dataset=[identity.dataset for identity in identities],
-        participant=[identity.person for identity in identities],
+        # A person whom the scan's id does not name comes from a column of the other run's datasets.
+        participant=[
+            person if person and not f"{scan}_".startswith(f"{person}_") else identity.person
+            for person, scan, identity in zip(persons, table["scan"], identities, strict=True)
+        ],
     )
 
 
@@ -130,11 +134,7 @@ def _compare_with_lists(
 
 
 def _check_ensembles(table: pd.DataFrame, files: Sequence[Path]) -> None:
-    for name in table["ensemble"].unique():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise ConfigError(
-                f"ensemble {name!r}: only letters, digits and '_', a letter first; rename it (--name, or in the file)"
-            )
+    check_names((), table["ensemble"].unique())
     keys = ["scan", "ensemble", "label"]
     if (twice := table.duplicated(keys)).any():
         row = table[twice].iloc[0]

@@ -36,6 +36,11 @@ def with_published(summary: pd.DataFrame, numbers: pd.DataFrame | None) -> pd.Da
         return summary.assign(published=np.nan, difference=np.nan)
     if lost := sorted(set(numbers["ensemble"]) - set(summary["ensemble"])):
         log.warning("published numbers of %s stand beside nothing: no ensemble has that name", ", ".join(lost))
+    pooled = pd.MultiIndex.from_frame(summary.loc[summary["view"] == "pooled", KEYS])
+    alone = numbers[~pd.MultiIndex.from_frame(numbers[KEYS]).isin(pooled) & ~numbers["ensemble"].isin(lost)]
+    if len(alone):
+        which = ", ".join(" ".join(row) for row in alone[KEYS].itertuples(index=False))
+        log.warning("published numbers stand beside nothing, as there is no mean of these here: %s", which)
     published = summary[KEYS].merge(numbers, how="left", on=KEYS)["value"].set_axis(summary.index)
     published = published.where(summary["view"] == "pooled")
     return summary.assign(published=published, difference=summary["mean"] - published)
