@@ -54,6 +54,8 @@ rule metrics:
     resources:
         mem_mb=dag.scaled(1000),
         runtime=dag.scaled(30),
+    params:
+        settings=dag.version(CONFIG, "metrics"),
     shell:
         "flairflow metrics --config {RESULTS.config:q} --log {log:q}"
 

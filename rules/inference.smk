@@ -66,5 +66,7 @@ rule volumes:
     resources:
         mem_mb=dag.scaled(1000),
         runtime=dag.scaled(30),
+    params:
+        settings=dag.version(CONFIG, "volumes"),
     shell:
         "flairflow volumes --config {RESULTS.config:q} --log {log:q}"

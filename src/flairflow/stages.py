@@ -98,6 +98,15 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "evaluation": _dump(config.evaluation),
         },
     ),
+    "metrics": (
+        1,
+        lambda config: {
+            "labels": config.labels,
+            "compared": config.compared,
+            "imported": list(config.compare.imported),
+        },
+    ),
+    "volumes": (1, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
     "compare": (
         3,
         lambda config: {

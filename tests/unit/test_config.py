@@ -133,6 +133,8 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ({"report": {"title": "x"}}, {"report"}),
         ({"segmentation": {"probabilities": True}}, {"segment", "segment_archive"}),
         ({"evaluation": {"grid": "preprocessed"}}, {"segment", "evaluate"}),
+        ({"compare": {"imported": ["theirs.tsv"]}}, {"metrics", "compare"}),
+        ({"segmentation": {"model": "multiclass"}}, {"volumes", "compare", "report"}),
         ({"keep": []}, {"tidy"}),
         ({"datasets": {"ds": {"root": "x", "labels": {"A": {}}, "withdrawn": "list.txt"}}}, {"index"}),
         ({"results": "elsewhere"}, set()),
@@ -140,7 +142,7 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
 )
 def test_a_setting_changes_the_hash_of_the_stages_that_use_it(change: dict[str, Any], redone: set[str]) -> None:
     before, after = load_config(MINIMAL), load_config(MINIMAL | change)
-    names = ("index", "register", "preprocess", "train", "segment", "segment_archive", "evaluate", "report", "tidy")
+    names = set(stages._STAGES)
     changed = {name for name in names if stages.settings_hash(before, name) != stages.settings_hash(after, name)}
     assert changed == redone
 

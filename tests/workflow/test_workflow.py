@@ -174,6 +174,8 @@ def test_a_rule_only_wires(repository: Path) -> None:
             assert "shell:" in rule or "localrule: True" in rule, rule
             if "shell:" in rule:
                 assert "log:" in rule, rule
+                # What a stage's code makes changes with its version.
+                assert "settings=" in rule, rule
                 assert "mem_mb=" in rule and "runtime=" in rule, rule
     assert len((repository / "Snakefile").read_text().splitlines()) < 80
 
