@@ -22,7 +22,7 @@ rule segment:
         runtime=dag.scaled(240),
         gpu=1,
     params:
-        settings=dag.version(CONFIG, "segment"),
+        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
     shell:
         "flairflow segment-shard --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"

@@ -24,10 +24,9 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
     ready = read_prepared(scan, prepared, results)
     probabilities = predict_prepared(ready, ensemble)
     segmentation = decide_natively(probabilities, ready)
-    scored = scan.split == "test" and bool(scan.annotated)
     native = config.evaluation.grid == "native"
-    delivered = _deliver(scan, segmentation, prepared.values, ensemble, name, config, results, scored and native)
-    if not scored or native:
+    delivered = _deliver(scan, segmentation, prepared.values, ensemble, name, config, results, scan.scored and native)
+    if not scan.scored or native:
         return delivered
     files = write_prepared_segmentation(
         partial(derivative, results.masks(name), scan.scan),
