@@ -77,7 +77,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     "segment": (3, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
     # The same of a scan that is scored, which also gets what that needs.
     "segment_scored": (
-        3,
+        4,
         lambda config: {"segment": settings(config, "segment"), "evaluation": _dump(config.evaluation)},
     ),
     # The same three stages in one pass; what it segments is not scored.

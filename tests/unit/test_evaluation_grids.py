@@ -161,11 +161,19 @@ def test_on_the_preprocessed_grid_the_network_is_scored_where_it_looked(tmp_path
 def test_only_test_scans_with_annotations_are_given_what_scoring_needs(tmp_path: Path, grid: str) -> None:
     case = Case(tmp_path, evaluation={"grid": grid})
     scored = set(case.segment().files)
+    # Of the labels of the scan B is not annotated.
+    maps = {"native": {"probability_A"}, "preprocessed": {"prepared_dseg", "prepared_probability_A"}}
+    assert scored == {"mask_A", "mask_B", "brain", "dseg"} | maps[grid]
     unknown = {label: Mask("missing") for label in case.config.labels}
     for split, masks in (("train", case.scan.masks), ("test", unknown)):
         scan = Scan("ds_sub-1", "ds", "1", "", "p", {"FLAIR": "flair.nii"}, masks, split=split)
         plain = set(case.segment(scan).files)
-        assert plain == {"mask_A", "mask_B", "brain", "dseg"} < scored
+        assert plain == {"mask_A", "mask_B", "brain", "dseg"}
+
+
+def test_all_maps_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    case = Case(tmp_path, segmentation={"probabilities": True})
+    assert {"probability_A", "probability_B"} < set(case.segment().files)
 
 
 @pytest.mark.parametrize("grid", ["native", "preprocessed"])
