@@ -59,8 +59,7 @@ include: "rules/report.smk"
 
 rule compare:
     input:
-        RESULTS.comparison_tables,
-        RESULTS.report,
+        rules.comparison.output,
     localrule: True
 
 

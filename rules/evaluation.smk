@@ -15,7 +15,7 @@ rule thresholds:
         mem_mb=dag.scaled(2000),
         runtime=dag.scaled(60),
     params:
-        settings=dag.version(CONFIG, "evaluate"),
+        settings=dag.version(CONFIG, "thresholds"),
     shell:
         "flairflow thresholds --config {RESULTS.config:q} --log {log:q}"
 
@@ -56,6 +56,8 @@ rule metrics:
     resources:
         mem_mb=dag.scaled(1000),
         runtime=dag.scaled(30),
+    params:
+        settings=dag.version(CONFIG, "metrics"),
     shell:
         "flairflow metrics --config {RESULTS.config:q} --log {log:q}"
 

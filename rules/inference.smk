@@ -22,7 +22,7 @@ rule segment:
         runtime=dag.scaled(240),
         gpu=1,
     params:
-        settings=dag.version(CONFIG, "segment"),
+        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
     shell:
         "flairflow segment-shard --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
@@ -66,5 +66,7 @@ rule volumes:
     resources:
         mem_mb=dag.scaled(1000),
         runtime=dag.scaled(30),
+    params:
+        settings=dag.version(CONFIG, "volumes"),
     shell:
         "flairflow volumes --config {RESULTS.config:q} --log {log:q}"

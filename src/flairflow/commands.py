@@ -103,14 +103,16 @@ def segment_shard(options: Namespace) -> None:
     config, results, scans = _shard(options)
     name = options.ensemble
     ensemble = _ensemble(name, config)
-    settings = stages.settings_hash(config, "segment")
+    plain, scored = (stages.settings_hash(config, stage) for stage in ("segment", "segment_scored"))
     prepared = read_ledger(results.ledger("preprocess", options.shard))
     _describe(results.masks(name), scans, f"lesion masks ({name})")
     run_shard(
         f"segment/{name}",
         options.shard,
         scans,
-        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, ensemble.hash),
+        lambda scan: stages.fingerprint(
+            scored if scan.scored else plain, prepared[scan.scan].fingerprint, ensemble.hash
+        ),
         lambda scan: segment_scan(scan, prepared[scan.scan], ensemble, name, config, results),
         results,
         upstream=prepared,

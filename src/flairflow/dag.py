@@ -51,6 +51,11 @@ def training_version(config: Config, name: str) -> str:
     return stages.fingerprint(version(config, "train"), entry(config, name).settings)
 
 
+def segment_version(config: Config, shard: str) -> str:
+    """The same for the masks of a shard: only those of a test shard are scored. A shard's name holds its split."""
+    return version(config, "segment_scored" if shard.split("-")[1] == "test" else "segment")
+
+
 def models_before(config: Config, name: str, part: str, seed: str) -> list[Path]:
     """The files of the model that a part of an entry goes on from, if it does."""
     folder = model_before(config, name, part, seed)

@@ -74,12 +74,11 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "pseudolabel": (2, lambda config: {"seed": config.seed}),
-    "segment": (
-        3,
-        lambda config: {
-            "segmentation": {"probabilities": config.segmentation.probabilities},
-            "evaluation": _dump(config.evaluation),
-        },
+    "segment": (3, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    # The same of a scan that is scored, which also gets what that needs.
+    "segment_scored": (
+        4,
+        lambda config: {"segment": settings(config, "segment"), "evaluation": _dump(config.evaluation)},
     ),
     # The same three stages in one pass; what it segments is not scored.
     "segment_archive": (
@@ -90,6 +89,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "segmentation": {"probabilities": config.segmentation.probabilities},
         },
     ),
+    "thresholds": (1, lambda config: {"labels": config.labels, "precedence": config.precedence}),
     "evaluate": (
         5,
         lambda config: {
@@ -98,8 +98,17 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "evaluation": _dump(config.evaluation),
         },
     ),
+    "metrics": (
+        1,
+        lambda config: {
+            "labels": config.labels,
+            "compared": config.compared,
+            "imported": list(config.compare.imported),
+        },
+    ),
+    "volumes": (1, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
     "compare": (
-        3,
+        4,
         lambda config: {
             "labels": config.labels,
             "compared": config.compared,
@@ -108,7 +117,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "report": (
-        5,
+        6,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,

@@ -182,7 +182,7 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
         ({"report": {"mosaics": 2}}, {"report", "tidy"}),
         ({"training": CONFIG["training"] | {"updates": 9}}, {"train_model", "pseudolabel", *AFTER_TRAINING}),
         ({"segmentation": {"probabilities": False}}, AFTER_TRAINING),
-        ({"evaluation": {"grid": "preprocessed"}}, AFTER_TRAINING - {"segment_archive"} | {"thresholds"}),
+        ({"evaluation": {"grid": "preprocessed"}}, AFTER_TRAINING - {"segment_archive"}),
         (
             {"segmentation": {"probabilities": True, "model": "multiclass"}},
             {"segment", "segment_archive", "volumes", "report", "tidy"},
@@ -194,6 +194,16 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(chain: Run, changes
     chain.configure(**changes)
     try:
         assert set(chain.planned()) == expected
+    finally:
+        chain.configure()
+
+
+def test_another_grid_of_the_evaluation_segments_test_scans_alone_again(chain: Run) -> None:
+    chain.configure(evaluation={"grid": "preprocessed"})
+    try:
+        planned = chain.snakemake("-n")
+        shards = set(re.findall(r"^rule segment:.*?shard=(\S+)", planned, re.MULTILINE | re.DOTALL))
+        assert {shard.rsplit("-", 1)[0] for shard in shards} == {"both-test", "islonly-test"}
     finally:
         chain.configure()
 

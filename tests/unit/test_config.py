@@ -11,9 +11,11 @@ import yaml
 from pydantic import BaseModel
 
 from flairflow import stages
+from flairflow.cohort.scan import SPLITS
 from flairflow.config import Config, load_config, read_config
 from flairflow.config.load import preset_values, resolved
 from flairflow.config.models import AugmentationSettings
+from flairflow.dag import segment_version
 from flairflow.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"labels": ["A", "B"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}}
@@ -131,8 +133,10 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ({"preprocessing": {"spacing": 1.5}}, {"preprocess", "train", "segment_archive"}),
         ({"registration": {"template_transform": "syn"}}, {"register", "segment_archive"}),
         ({"report": {"title": "x"}}, {"report"}),
-        ({"segmentation": {"probabilities": True}}, {"segment", "segment_archive"}),
-        ({"evaluation": {"grid": "preprocessed"}}, {"segment", "evaluate"}),
+        ({"segmentation": {"probabilities": True}}, {"segment", "segment_scored", "segment_archive"}),
+        ({"evaluation": {"grid": "preprocessed"}}, {"segment_scored", "evaluate"}),
+        ({"compare": {"imported": ["theirs.tsv"]}}, {"metrics", "compare"}),
+        ({"segmentation": {"model": "multiclass"}}, {"volumes", "compare", "report"}),
         ({"keep": []}, {"tidy"}),
         ({"datasets": {"ds": {"root": "x", "labels": {"A": {}}, "withdrawn": "list.txt"}}}, {"index"}),
         ({"results": "elsewhere"}, set()),
@@ -140,9 +144,15 @@ def test_the_resolved_configuration_reads_back(tmp_path: Path) -> None:
 )
 def test_a_setting_changes_the_hash_of_the_stages_that_use_it(change: dict[str, Any], redone: set[str]) -> None:
     before, after = load_config(MINIMAL), load_config(MINIMAL | change)
-    names = ("index", "register", "preprocess", "train", "segment", "segment_archive", "evaluate", "report", "tidy")
+    names = set(stages._STAGES)
     changed = {name for name in names if stages.settings_hash(before, name) != stages.settings_hash(after, name)}
     assert changed == redone
+
+
+def test_the_grid_of_the_evaluation_concerns_masks_of_test_shards_alone() -> None:
+    before, after = load_config(MINIMAL), load_config(MINIMAL | {"evaluation": {"grid": "preprocessed"}})
+    changed = {s for s in SPLITS if segment_version(before, f"ds-{s}-0001") != segment_version(after, f"ds-{s}-0001")}
+    assert changed == {"test"}
 
 
 def test_the_examples_of_the_readme_are_valid(repository: Path) -> None:

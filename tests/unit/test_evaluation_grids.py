@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from flairflow.inference.stage import segment_scan
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.stage import read_prepared, write_prepared
+from flairflow.report.scans import read_segmented
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 from flairflow.training.model_folder import Model, Plan, Record, save_model
@@ -161,11 +163,30 @@ def test_on_the_preprocessed_grid_the_network_is_scored_where_it_looked(tmp_path
 def test_only_test_scans_with_annotations_are_given_what_scoring_needs(tmp_path: Path, grid: str) -> None:
     case = Case(tmp_path, evaluation={"grid": grid})
     scored = set(case.segment().files)
+    # Of the labels of the scan B is not annotated.
+    maps = {"native": {"probability_A"}, "preprocessed": {"prepared_dseg", "prepared_probability_A"}}
+    assert scored == {"mask_A", "mask_B", "brain", "dseg"} | maps[grid]
     unknown = {label: Mask("missing") for label in case.config.labels}
     for split, masks in (("train", case.scan.masks), ("test", unknown)):
         scan = Scan("ds_sub-1", "ds", "1", "", "p", {"FLAIR": "flair.nii"}, masks, split=split)
         plain = set(case.segment(scan).files)
-        assert plain == {"mask_A", "mask_B", "brain", "dseg"} < scored
+        assert plain == {"mask_A", "mask_B", "brain", "dseg"}
+
+
+def test_known_masks_are_shown_as_they_are_scored(tmp_path: Path) -> None:
+    case = Case(tmp_path, precedence=["B", "A"])
+    overlap = case.array("bits", case.registered).astype(np.uint8)
+    overlap[5:8, 5:8] |= 2
+    write_image(case.results.root / case.registered.files["bits"], Image(overlap, NATIVE.affine))
+    scan = replace(case.scan, masks={"A": Mask("mask", "a"), "B": Mask("mask", "b")})
+    _, _, predicted, known = read_segmented(scan, case.registered, case.segment(), case.config, case.results)
+    assert np.array_equal(known["A"], overlap == 1) and np.array_equal(known["B"], overlap >= 2)
+    assert (overlap == 3).any() and not (predicted["A"] & predicted["B"]).any()
+
+
+def test_all_maps_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    case = Case(tmp_path, segmentation={"probabilities": True})
+    assert {"probability_A", "probability_B"} < set(case.segment().files)
 
 
 @pytest.mark.parametrize("grid", ["native", "preprocessed"])

@@ -250,6 +250,8 @@ def test_the_gallery_shows_the_slice_with_most_lesion_and_says_what_it_cannot_sh
     pictures = [Picture("best", "d_sub-1", 1.0, 3.0, 3.0, look), Picture("worst", "d_sub-2", 0.1, 3, 3, "no file")]
     drawing = gallery(pictures, "A", "some_model")
     assert "best: d_sub-1, Dice 1.00" in drawing.caption and "worst: d_sub-2" in drawing.caption
+    elsewhere = gallery(pictures, "A", "some_model", native=False).caption
+    assert "on the grid of the network" in elsewhere and "on the grid" not in drawing.caption
     first, second = drawing.figure.axes[:2]
     most = look.image[..., int(np.argmax(look.masks["known"].sum(axis=(0, 1))))]
     for axis in (first, second):

@@ -11,8 +11,10 @@ from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.images.grid import Grid, Image
+from flairflow.paths import Results
 from flairflow.report.counts import cohort_counts
 from flairflow.report.mosaics import _radiological, write_mosaic
+from flairflow.report.page import _with_the_page
 from flairflow.shards.ledger import Row
 
 
@@ -59,3 +61,18 @@ def test_a_mosaic_shows_predicted_and_known_lesions(tmp_path: Path) -> None:
     shown, plain = (image.imread(tmp_path / f"{name}.png")[..., :3] for name in ("with", "without"))
     orange = (np.abs(shown - np.array([0.902, 0.624, 0.0])).max(axis=-1) < 0.15).sum()
     assert orange > 1.5 * (np.abs(plain - np.array([0.902, 0.624, 0.0])).max(axis=-1) < 0.15).sum()
+
+
+def test_tables_beside_the_page_say_the_same_but_not_who_was_scanned(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    tables = {
+        "metrics": ("scan\tparticipant\tdice\nd_sub-1\tP77\t0.5\nd_sub-2\tP78\tn/a\n", "scan\tdice\nd_sub-1\t0.5\n"),
+        "pairs": ("label\tp\nNA\t1e-06\n", "label\tp\nNA\t1e-06\n"),
+    }
+    for name, (text, start) in tables.items():
+        results.table(name).parent.mkdir(exist_ok=True)
+        results.table(name).write_text(text)
+        copy = results.report.parent / _with_the_page(results.table(name), results)
+        assert copy == results.report.parent / f"tables/{name}.tsv"
+        assert copy.read_text().startswith(start) and "P7" not in copy.read_text()
+        assert copy.read_text().count("n/a") == text.count("n/a")

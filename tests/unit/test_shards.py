@@ -85,6 +85,30 @@ def test_a_changed_fingerprint_or_a_lost_file_redoes_a_scan(stage: Stage) -> Non
     assert len(stage.done) == 7
 
 
+def test_what_a_scan_done_again_no_longer_has_is_removed(tmp_path: Path) -> None:
+    results, made = Results(tmp_path), ["a_probseg.nii.gz", "a_dseg.nii.gz"]
+    sidecars = ["a_probseg.json", "a_dseg.json", "a_dseg.tsv"]
+
+    def process(scan: Scan) -> Outcome:
+        if not made:
+            raise ScanError("no head in it")
+        for name in [*made, *sidecars]:
+            (tmp_path / name).write_text("x")
+        return Outcome({name: tmp_path / name for name in made})
+
+    def left(settings: str) -> set[str]:
+        run_shard("stage", "s", SCANS[:1], lambda scan: settings, process, results)
+        return {path.name for path in tmp_path.glob("a_*")}
+
+    assert left("v1") == {*made, *sidecars}
+    (tmp_path / "a_of_others.txt").write_text("x")
+    made.pop(0)
+    sidecars.pop(0)
+    assert left("v2") == {"a_dseg.nii.gz", "a_dseg.json", "a_dseg.tsv", "a_of_others.txt"}
+    made.clear()
+    assert left("v3") == {"a_of_others.txt"}
+
+
 def test_a_failure_upstream_is_carried_with_its_reason(stage: Stage) -> None:
     upstream = {scan.scan: Row(scan.scan, "ok", "f") for scan in SCANS}
     upstream["ds_sub-0"] = Row("ds_sub-0", "failed", "f", "register: no head in it")

@@ -174,6 +174,8 @@ def test_a_rule_only_wires(repository: Path) -> None:
             assert "shell:" in rule or "localrule: True" in rule, rule
             if "shell:" in rule:
                 assert "log:" in rule, rule
+                # What a stage's code makes changes with its version.
+                assert "settings=" in rule, rule
                 assert "mem_mb=" in rule and "runtime=" in rule, rule
     assert len((repository / "Snakefile").read_text().splitlines()) < 80
 
@@ -361,9 +363,12 @@ def test_what_teaches_is_trained_even_where_it_is_no_contestant(indexed: Run) ->
     assert {job[1] for job in jobs if job[0] == "segment"} == {"pseudolabels"}
 
 
-def test_compare_stands_for_tables_and_report(indexed: Run) -> None:
+def test_compare_stands_for_tables_and_figures_and_segments_test_scans_alone(indexed: Run) -> None:
     jobs = planned_jobs(indexed, "compare")
     wanted = {str(path) for path in Results("results").comparison_tables}
-    assert {"results/tables/main.tex", "results/tables/pairs.json"} < wanted
-    assert jobs["compare",] == wanted | {"results/report/index.html"}
-    assert ("comparison",) in jobs and ("report",) in jobs and ("tidy",) not in jobs
+    assert {"results/tables/main.tex", "results/tables/pairs.json"} < wanted < jobs["compare",]
+    assert {"results/tables/comparison.tsv", "results/figures/ranking_A.svg"} < jobs["compare",]
+    assert {job[2] for job in jobs if job[0] == "segment"} == {"ds-test-0001"}
+    assert ("comparison",) in jobs and not {("volumes",), ("report",), ("tidy",)} & set(jobs)
+    # What delivers the masks segments the other scans in a whole run.
+    assert len({job[2] for job in planned_jobs(indexed) if job[0] == "segment"}) == 3

@@ -60,6 +60,11 @@ class Scan:
         return 0 < len(self.annotated) < len(self.masks)
 
     @property
+    def scored(self) -> bool:
+        """Whether its predictions are compared with what is known of it."""
+        return self.split == "test" and bool(self.annotated)
+
+    @property
     def included(self) -> bool:
         return not self.reason
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ def write_segmentation(
     labels: Sequence[str],
     reference: Path,
     provenance: dict[str, Any],
-    probabilities: bool,
+    probabilities: Collection[str],
 ) -> tuple[dict[str, Path], dict[str, float]]:
-    """Write a mask per label, a dseg with its table, the brain mask, and where asked for a probability map per label.
+    """Write a mask per label, a dseg with its table, the brain mask, and probability maps.
 
-    output     : from the end of a file's name to its path.
-    reference  : the native reference image; shape, affine and form codes of the outputs are its own.
-    provenance : goes into every sidecar (model, hash).
+    output        : from the end of a file's name to its path.
+    reference     : the native reference image; shape, affine and form codes of the outputs are its own.
+    provenance    : goes into every sidecar (model, hash).
+    probabilities : the labels whose maps are written.
     Returns the files by role and each label's volume in ml.
     """
     files: dict[str, Path] = {}
@@ -48,7 +49,7 @@ def write_segmentation(
         mask = Image(segmentation.label(number), affine)
         write(f"mask_{label}", f"label-{label}_mask", mask, {"Type": "Lesion"})
         volumes[label] = float(mask.data.sum()) * mask.grid.voxel_ml
-        if probabilities:
+        if label in probabilities:
             map_ = Image(segmentation.probability(number), affine)
             write(f"probability_{label}", f"label-{label}_probseg", map_, {"Type": "Lesion"})
     write("brain", "desc-brain_mask", Image(segmentation.brain, affine), {"Type": "Brain"})
@@ -64,9 +65,10 @@ def write_prepared_segmentation(
     affine: Array,
     labels: Sequence[str],
     provenance: dict[str, Any],
+    scored: Collection[str],
 ) -> dict[str, Path]:
     """Write what the network says on the grid of the prepared scan, for scoring there: a dseg (the largest probability)
-    and a probability map per label.
+    and a probability map of each label in `scored`.
 
     output, provenance : as in `write_segmentation`.
     probabilities      : float32 (1 + labels, X, Y, Z) on the grid of `affine`, background first.
@@ -76,7 +78,8 @@ def write_prepared_segmentation(
     text = {"Description": "On the grid of the prepared scan, which the network reads"}
     images = {"prepared_dseg": ("desc-prepared_dseg", np.argmax(probabilities, axis=0).astype(np.uint8))}
     for label, map_ in zip(labels, probabilities[1:], strict=True):
-        images[f"prepared_probability_{label}"] = (f"label-{label}_desc-prepared_probseg", map_)
+        if label in scored:
+            images[f"prepared_probability_{label}"] = (f"label-{label}_desc-prepared_probseg", map_)
     files = {}
     for role, (name, data) in images.items():
         files[role] = output(f"{name}.nii.gz")

@@ -42,7 +42,7 @@ def segment_image(
         ensemble.labels,
         reference=path,
         provenance={"ModelHash": ensemble.hash},
-        probabilities=probabilities,
+        probabilities=ensemble.labels if probabilities else (),
     )
     return volumes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from flairflow.cohort.scan import Scan
@@ -20,14 +20,14 @@ from flairflow.shards.run import Outcome
 
 def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
     """Segment one prepared scan of the cohort with the ensemble `name` and write its masks, and if it is a test scan to
-    score the probabilities on the grid it is scored on. Raises ScanError."""
+    score the probabilities of its annotated labels on the grid it is scored on. Raises ScanError."""
     ready = read_prepared(scan, prepared, results)
     probabilities = predict_prepared(ready, ensemble)
     segmentation = decide_natively(probabilities, ready)
-    scored = scan.split == "test" and bool(scan.annotated)
     native = config.evaluation.grid == "native"
-    delivered = _deliver(scan, segmentation, prepared.values, ensemble, name, config, results, scored and native)
-    if not scored or native:
+    wanted = scan.annotated if scan.scored and native else ()
+    delivered = _deliver(scan, segmentation, prepared.values, ensemble, name, config, results, wanted)
+    if not scan.scored or native:
         return delivered
     files = write_prepared_segmentation(
         partial(derivative, results.masks(name), scan.scan),
@@ -35,6 +35,7 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
         ready.grid.affine,
         config.labels,
         provenance={"Model": name, "ModelHash": ensemble.hash},
+        scored=scan.annotated,
     )
     return Outcome({**delivered.files, **files}, delivered.values)
 
@@ -62,7 +63,7 @@ def _deliver(
     name: str,
     config: Config,
     results: Results,
-    probabilities: bool = False,
+    probabilities: Collection[str] = (),
 ) -> Outcome:
     files, volumes = write_segmentation(
         partial(derivative, results.masks(name), scan.scan),
@@ -70,6 +71,6 @@ def _deliver(
         config.labels,
         reference=config.datasets[scan.dataset].root / scan.images[config.reference],
         provenance={"Model": name, "ModelHash": ensemble.hash},
-        probabilities=probabilities or config.segmentation.probabilities,
+        probabilities=config.labels if config.segmentation.probabilities else probabilities,
     )
     return Outcome(files, {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()} | dict(values))

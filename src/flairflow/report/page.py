@@ -30,7 +30,7 @@ from flairflow.report.mosaics import write_mosaic
 from flairflow.report.scans import read_segmented
 from flairflow.report.summary import scored, write_summary
 from flairflow.shards.ledger import Row
-from flairflow.tables import read_table
+from flairflow.tables import read_table, to_tsv
 
 
 def write_report(config: Config, results: Results) -> None:
@@ -81,10 +81,17 @@ def _figures(config: Config, results: Results) -> list[dict[str, Any]]:
 
 
 def _with_the_page(path: Path, results: Results) -> str:
-    """A copy of a file of the results in a folder of the same name beside the page; its path from there."""
+    """A copy of a file of the results in a folder of the same name beside the page; its path from there. Who was
+    scanned, an archive's own pseudonym, is in no table that is passed around."""
     place = f"{path.parent.name}/{path.name}"
-    if not (results.report.parent / place).exists():
-        with atomic(results.report.parent / place) as partial:
+    copy = results.report.parent / place
+    if copy.exists():
+        return place
+    if path.suffix == ".tsv":
+        table = pd.read_csv(path, sep="\t", dtype=str, na_filter=False)
+        write_text(copy, to_tsv(table.drop(columns="participant", errors="ignore")))
+    else:
+        with atomic(copy) as partial:
             shutil.copyfile(path, partial)
     return place
 

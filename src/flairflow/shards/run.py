@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flairflow.cleaning.storage import files_of
 from flairflow.cohort.scan import Scan
 from flairflow.errors import ScanError
 from flairflow.paths import Results
@@ -42,7 +43,8 @@ def run_shard(
     process     : does one scan; raises ScanError when the scan is at fault. Any other exception is a bug: it ends the
                   job with its traceback, and what was finished before stays finished.
     fingerprint : of everything the outcome depends on; a scan with the same one in the state, and whose files are still
-                  there, is not done again. Failed scans are tried again.
+                  there, is not done again. Failed scans are tried again. Files that a scan had and has no longer are
+                  removed.
     upstream    : rows of the stage before; a scan that failed there fails here with the same reason.
     """
     state_path = results.state(stage, shard)
@@ -55,7 +57,9 @@ def run_shard(
         expected = fingerprint(scan)
         row = done.get(scan.scan)
         if row is None or row.fingerprint != expected or row.status != "ok" or not _present(row, results.root):
-            row = _process(scan, expected, process, results, stage, shard)
+            replaced, row = row, _process(scan, expected, process, results, stage, shard)
+            if replaced is not None:
+                _remove_replaced(replaced, row, results)
             state.append(state_path, row)
             outcome = "done" if row.status == "ok" else f"failed: {row.reason}"
             log.info("%s %d/%d %s %s", stage, number, len(scans), scan.scan, outcome)
@@ -77,6 +81,12 @@ def _process(
         row = Row(scan.scan, "ok", expected, files=files, values=dict(outcome.values))
     _note_cost(results.scan_costs(stage, shard), scan.scan, row.status, time.perf_counter() - started)
     return row
+
+
+def _remove_replaced(old: Row, new: Row, results: Results) -> None:
+    """Remove the files of a row that the one in its place does not name: they would pass for its own."""
+    for path in set(files_of(old, results)).difference(files_of(new, results)):
+        path.unlink(missing_ok=True)
 
 
 def _present(row: Row, root: Path) -> bool:

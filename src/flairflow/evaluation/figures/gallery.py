@@ -43,8 +43,11 @@ def best_median_worst(metrics: pd.DataFrame, label: str, ensemble: str) -> list[
 
 
 @styled
-def gallery(pictures: Sequence[Picture], label: str, ensemble: str) -> Drawing:
-    """A row of axial slices per scan: the one with most lesion without masks and with them, and further ones."""
+def gallery(pictures: Sequence[Picture], label: str, ensemble: str, native: bool = True) -> Drawing:
+    """A row of axial slices per scan: the one with most lesion without masks and with them, and further ones.
+
+    native : whether the scores are of the masks that are shown, or of what the network says on its own grid.
+    """
     colour = COLOURS[0]
     rows = max(len(pictures), 1)
     height = 0.45 + 1.8 * rows
@@ -68,14 +71,16 @@ def gallery(pictures: Sequence[Picture], label: str, ensemble: str) -> Drawing:
         figure.legend(handles=handles, loc="lower left", ncols=2)
     else:
         say(axes[ACROSS // 2])
+    scored = "" if native else " Masks are as delivered; Dice and volumes are those on the grid of the network."
     words = "; ".join(f"{picture.place}: {picture.scan}, {_scores(picture)}" for picture in pictures)
     return Drawing(
         figure,
         f"{label}: best, median and worst scan",
         f"{label}: the test scans with the highest, the middle and the lowest Dice of {plain(ensemble)} among those "
         f"with a lesion ({words or 'no such scan'}). Left the axial slice with most lesion, beside it the same and "
-        "further slices with the predicted mask (solid) and the known one (dotted). The patient's right is on the "
-        "left.",
+        "further slices with the predicted mask (solid) and the known one (dotted), where labels overlap that of the "
+        f"label that takes precedence; voxels that count nowhere are not marked.{scored} The patient's right is on "
+        "the left.",
         ("metrics",),
     )
 

@@ -58,7 +58,8 @@ def write_galleries(config: Config, results: Results) -> None:
     """The same of the gallery, of the ensemble that delivers the masks."""
     metrics = read_tables(results)["metrics"]
     for label in config.labels:
-        drawing = gallery(_pictures(metrics, label, config, results), label, config.segmenter)
+        pictures = _pictures(metrics, label, config, results)
+        drawing = gallery(pictures, label, config.segmenter, native=config.evaluation.grid == "native")
         _write(drawing, GALLERY, label, results)
 
 
