@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from flairflow.evaluation.main_table import as_latex, as_markdown, main_table
 from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.statistics import bootstrap_interval, mean
 from flairflow.evaluation.summary import COLUMNS, summarise
+from flairflow.tables import read_table, write_table
 from metric_tables import metric_table, random_table
 
 
@@ -129,3 +131,36 @@ def test_without_scores_the_main_table_is_empty() -> None:
     table = main_table(summarise(metric_table({"m": {"dice": [np.nan]}})))
     assert table.empty and list(table.columns) == list(MAIN_COLUMNS)
     assert "##" not in as_markdown(table) and "tabular" not in as_latex(table)
+
+
+def test_a_mean_of_fewer_scans_says_of_how_many() -> None:
+    """Who misses nine lesions of ten must not look best by the distance of the tenth."""
+    nothing = np.nan
+    scores = {
+        "all": {"dice": [0.5] * 10, "hd95_mm": [5.0] * 10, "dice_or_empty": [0.5] * 10},
+        "misses": {"dice": [0.0] * 9 + [0.5], "hd95_mm": [nothing] * 9 + [3.0], "dice_or_empty": [0.0] * 9 + [0.5]},
+    }
+    text = as_markdown(main_table(summarise(metric_table(scores))))
+    assert "| 10 + 0 | 0.050 [0.000, 0.150] | 3.00 (1) | 0.050 [" in text
+    assert "| 10 + 0 | 0.500 [0.500, 0.500] | 5.00 [5.00, 5.00] | 0.500 [" in text
+    assert "In round brackets" in text
+
+
+def test_scans_without_a_lesion_are_counted_from_what_all_scans_have() -> None:
+    lesion = {"dice": [0.5] * 10 + [np.nan] * 10, "dice_or_empty": [0.5] * 10 + [1.0] * 9 + [np.nan]}
+    table = main_table(summarise(metric_table({"m": lesion})))
+    assert table[["scans", "lesion_scans", "lesion_free_scans"]].to_numpy().tolist() == [[19, 10, 9]]
+    assert "| m | 10 + 9 | 0.500 [" in as_markdown(table)
+
+
+def test_a_table_of_one_metric_of_all_scans_is_shown(tmp_path: Path) -> None:
+    """A leaderboard's scores do not say which scans have a lesion."""
+    scores = metric_table({"m": {"dice_or_empty": [0.5, 1.0, 0.0]}})
+    table = main_table(summarise(pd.concat([scores, metric_table({"m": {"dice": [0.5]}}, label="B")])))
+    write_table(tmp_path / "main.tsv", table, MAIN_COLUMNS)
+    for shown in (table, read_table(tmp_path / "main.tsv")):
+        assert "| B | m | 1 + 0 | 0.500 | n/a |" in as_markdown(shown)
+        own = shown[shown["label"] == "A"]
+        text = as_markdown(own)
+        assert "A: n = 3 (participants: 3)." in text and text.count("## ") == 1
+        assert "| A | m | 3 | 0.500 [0.000, 1.000] |" in text

@@ -30,8 +30,9 @@ COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "ensemble": column("What segmented"),
     "view": column("View of tables/summary.tsv, the primary one"),
-    "lesion_scans": column("Scans with a lesion"),
-    "lesion_free_scans": column("Scans known to have none"),
+    "scans": column("Scans with a score"),
+    "lesion_scans": column("Scans with a lesion; n/a: the scores do not say which these are"),
+    "lesion_free_scans": column("Scans known to have none; n/a: the scores do not say which these are"),
     "participants": column("Participants whose scans they are"),
 }
 for _name in SHOWN:
@@ -68,17 +69,16 @@ def main_table(summary: pd.DataFrame) -> pd.DataFrame:
     for label, of_label in primary.groupby("label", sort=False):
         for ensemble in [name for name in ensembles if (of_label["ensemble"] == name).any()]:
             own = of_label[of_label["ensemble"] == ensemble].set_index("metric")
-            where = own.index.map(lambda name: METRICS[name].where)
             row: dict[str, object] = {"label": label, "ensemble": ensemble, "view": own["view"].iloc[0]}
-            for name, kind in (("lesion_scans", "lesion"), ("lesion_free_scans", "free")):
-                row[name] = int(own.loc[where == kind, "scans"].max()) if (where == kind).any() else 0
+            row |= dict(zip(("scans", "lesion_scans", "lesion_free_scans"), _counts(own["scans"]), strict=True))
             row["participants"] = int(own["participants"].max())
             for name in own.index.intersection(SHOWN):
                 found = own.loc[name]
                 row |= {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
                 row[f"{name}_scans"] = int(found["scans"])
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({f"{name}_scans": "Int64" for name in SHOWN})
+    counts = [name for name in COLUMNS if name.endswith("scans")]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(counts, "Int64"))
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -127,17 +127,19 @@ def markdown_table(header: list[str], body: list[list[str]]) -> list[str]:
 
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Title, header and cells of each block, without metrics and ensembles that have nothing in it."""
-    for title, names in BLOCKS.items():
-        shown = [name for name in names if table[name].notna().any()]
-        # A metric of two blocks alone makes no second one.
-        if own := [name for name in shown if sum(name in other for other in BLOCKS.values()) == 1]:
+    known = [name for name in SHOWN if table[name].notna().any()]
+    single = [name for name in known if sum(name in other for other in BLOCKS.values()) == 1]
+    for number, (title, names) in enumerate(BLOCKS.items()):
+        shown = [name for name in names if name in known]
+        # A metric of several blocks makes none by itself, but for the first where there is nothing else.
+        if own := [name for name in shown if name in single] if single else shown[: len(shown) * (not number)]:
             arrows = [f"{name.replace('_', ' ')} {_ARROWS[METRICS[name].better or 'zero']}" for name in shown]
             rows = table[table[own].notna().any(axis=1)].to_dict("records")
             body = [
                 [
                     str(row["label"]),
                     str(row["ensemble"]),
-                    f"{row['lesion_scans']} + {row['lesion_free_scans']}",
+                    _sizes(row),
                     *(_cell(row, name) for name in shown),
                 ]
                 for row in rows
@@ -150,24 +152,51 @@ def _cell(row: Mapping[Hashable, Any], name: str) -> str:
     mean, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
     if np.isnan(mean):
         return "n/a"
-    return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+    expected = row[{"lesion": "lesion_scans", "free": "lesion_free_scans", "all": "scans"}[METRICS[name].where]]
+    fewer = "" if row[f"{name}_scans"] == expected else f" ({row[f'{name}_scans']:.0f})"
+    return f"{mean:.{digits}f}{fewer}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _counts(scans: pd.Series) -> tuple[int, int | None, int | None]:
+    """By metric the scans on which it is defined: how many there are, with a lesion, and without. Where only metrics
+    of all scans say how many there are of one kind it is what the other leaves; None where nothing tells them apart."""
+    kinds = scans.groupby(scans.index.map(lambda name: METRICS[name].where)).max().astype(int).to_dict()
+    lesion, free, every = (kinds.get(kind) for kind in ("lesion", "free", "all"))
+    if lesion is None and free is None:
+        return every or 0, None, None
+    lesion = max((every or 0) - (free or 0), 0) if lesion is None else lesion
+    free = max((every or 0) - lesion, 0) if free is None else free
+    return lesion + free, lesion, free
+
+
+def _sizes(row: Mapping[Hashable, Any]) -> str:
+    kinds = row["lesion_scans"], row["lesion_free_scans"]
+    return f"{row['scans']}" if pd.isna(kinds[0]) else f"{kinds[0]:.0f} + {kinds[1]:.0f}"
 
 
 def _caption(table: pd.DataFrame) -> str:
     view = ", ".join(table["view"].unique()) or "n/a"
     counts = [
-        f"{label}: n = {_range(own['lesion_scans'])} + {_range(own['lesion_free_scans'])} "
-        f"(participants: {_range(own['participants'])})"
+        f"{label}: n = {_sizes_of_all(own)} (participants: {_range(own['participants'])})"
         for label, own in table.groupby("label", sort=False)
     ]
     return (
         f"Means over the test scans ({view}) with 95 % bootstrap intervals, participants drawn with all their scans. "
-        "n: scans with a lesion + scans without. " + "; ".join([*counts, ""]).strip().rstrip(";") + "."
+        "n: scans with a lesion + scans without, one number where the scores do not say which have one. In round "
+        "brackets after a mean: the scans it is of, where it is not defined for all of these (a distance is not where "
+        "nothing is predicted). " + "; ".join([*counts, ""]).strip().rstrip(";") + "."
     )
 
 
+def _sizes_of_all(own: pd.DataFrame) -> str:
+    known = own.dropna(subset=["lesion_scans"])
+    if known.empty:
+        return _range(own["scans"])
+    return f"{_range(known['lesion_scans'])} + {_range(known['lesion_free_scans'])}"
+
+
 def _range(counts: pd.Series) -> str:
-    low, high = counts.min(), counts.max()
+    low, high = int(counts.min()), int(counts.max())
     return f"{low}" if low == high else f"{low} to {high}"
 
 
