@@ -139,7 +139,7 @@ def test_the_ranking_of_lesion_bearing_and_of_all_scans_can_flip() -> None:
             "shy": {"dice": [0.6, 0.5, np.nan, np.nan], "dice_or_empty": [0.6, 0.5, 1, 1]},
         }
     )
-    drawing = ranking(summarise(metrics), "A", DICE, WHOLE, ["bold", "shy"])
+    drawing = ranking(metrics, "A", DICE, WHOLE, ["bold", "shy"])
     lines = {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in drawing.figure.axes[0].get_lines()}
     assert lines == {"bold": [1, 2], "shy": [2, 1]}
     words = [text.get_text() for text in texts(drawing.figure)]
@@ -149,11 +149,57 @@ def test_the_ranking_of_lesion_bearing_and_of_all_scans_can_flip() -> None:
 
 def test_what_a_single_participant_cannot_tell_is_not_told() -> None:
     metrics = metric_table({name: {"dice": [0.5], "dice_or_empty": [0.5]} for name in ("a", "b")})
-    shown = ranking(summarise(metrics), "A", DICE, WHOLE, ["a", "b"])
+    shown = ranking(metrics, "A", DICE, WHOLE, ["a", "b"])
     assert [text.get_text() for text in texts(shown.figure)].count("0.500") == 4
     ranks, shares = rank_ensembles(metrics)
     stability = rank_stability(shares, ranks, "A", [DICE], ["a", "b"])
     assert "one participant: nothing to draw" in [text.get_text() for text in texts(stability.figure)]
+
+
+def test_results_of_other_scans_are_left_out_of_rankings_by_name(tmp_path: Path) -> None:
+    """A mean over easier scans is no better rank, and one foreign table does not empty the rankings of the others."""
+    scores = {
+        name: {"dice": [*dice, np.nan, np.nan], "dice_or_empty": [*dice, 1, 0]}
+        for name, dice in {"good": [0.5, 0.7], "poor": [0.4, 0.6], "fair": [0.45, 0.65]}.items()
+    }
+    far = metric_table({"far_away": {"dice": [0.9] * 6, "dice_or_empty": [0.9] * 6}})
+    far["scan"] = far["participant"] = [f"x{number}" for number in range(6)]
+    own_tables = tables_of(metric_table(scores), tmp_path / "own")
+    tables = tables_of(pd.concat([metric_table(scores), far]), tmp_path / "all")
+    for name in ("crossings", "rank_stability"):
+        assert tables[name].equals(own_tables[name]), name
+    left = own(tables["ranks"], metric="dice", ensemble="far_away")
+    assert len(left) == 1 and left[["scans", "mean_rank"]].isna().all(axis=None)
+    drawings = draw_tables(tables, "A")
+    for name in ("ranking", "cohorts", "rank_stability"):
+        assert "Left out, with fewer than half of the first ensemble's scans: far away." in drawings[name].caption
+    lines = drawings["ranking"].figure.axes[0].get_lines()
+    assert {str(line.get_label()): np.asarray(line.get_ydata())[0] for line in lines} == {
+        "good": 1,
+        "poor": 3,
+        "fair": 2,
+    }
+    assert "n = 4" in " ".join(text.get_text() for text in texts(drawings["ranking"].figure))
+
+
+def test_means_are_ranked_over_the_same_scans() -> None:
+    """`lucky` lacks the hardest scan: over all that each has its mean is the highest."""
+    scores = {"steady": [0.9, 0.8, 0.1], "lucky": [0.8, 0.7, np.nan]}
+    metrics = metric_table({name: {"dice": dice, "dice_or_empty": dice} for name, dice in scores.items()})
+    (axis,) = ranking(metrics, "A", DICE, WHOLE, ["steady", "lucky"]).figure.axes
+    assert {str(line.get_label()): np.asarray(line.get_ydata())[0] for line in axis.get_lines()} == {
+        "steady": 1,
+        "lucky": 2,
+    }
+
+
+def test_ensembles_without_a_common_scan_are_said_to_have_none(tmp_path: Path) -> None:
+    halves = {"a": [1, 1, 1, 1], "b": [1, 1, np.nan, np.nan], "c": [np.nan, np.nan, 1, 1]}
+    metrics = metric_table({name: {"dice": dice, "dice_or_empty": dice} for name, dice in halves.items()})
+    drawings = draw_tables(tables_of(metrics, tmp_path), "A")
+    for name in ("ranking", "cohorts", "rank_stability"):
+        said = [text.get_text() for text in texts(drawings[name].figure)]
+        assert "no scan that all ensembles have" in said, name
 
 
 def test_cohorts_show_the_lines_and_where_the_best_one_changes(tables: Tables) -> None:

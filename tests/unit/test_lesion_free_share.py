@@ -99,7 +99,10 @@ def test_only_scans_that_all_have_count() -> None:
     other = metric_table({"dsc_only": {"dsc": [0.1]}})
     assert set(expected_dice(pd.concat([table, other]))["ensemble"]) == {"m", "more"}
     apart = metric_table({"m": {"dice": [0.5], "dice_or_empty": [0.5]}}).assign(scan="elsewhere", ensemble="far")
-    assert expected_dice(pd.concat([table, apart]))["dice"].isna().all()
+    rows = expected_dice(pd.concat([table, apart])).set_index("ensemble")
+    assert rows.loc["far", ["dice", "lesion_scans"]].isna().all(axis=None)
+    assert rows.drop(index="far").reset_index()["dice"].equals(expected_dice(table)["dice"])
+    assert best_by_share(pd.concat([table, apart])).equals(best_by_share(table))
 
 
 def test_of_unknown_populations_nothing_is_said() -> None:

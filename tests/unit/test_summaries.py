@@ -83,16 +83,20 @@ def test_scores_that_are_infinite_are_missing() -> None:
     assert (row["scans"], row["mean"]) == (2, 1.5)
 
 
-def some_summary() -> pd.DataFrame:
+def main_of(metrics: pd.DataFrame) -> pd.DataFrame:
+    return main_table(summarise(metrics), metrics)
+
+
+def some_metrics() -> pd.DataFrame:
     nothing = np.nan
     own = {"dice": [0.5, 0.7, nothing], "dice_or_empty": [0.5, 0.7, 0.0], "false_ml": [nothing, nothing, 12.0]}
     theirs = {"dsc": [0.25, 0.75, nothing], "lfp_empty": [nothing, nothing, 3.0], "n_gt": [1.0, 2.0, 0.0]}
     one = metric_table({"own_one": own, "a_published": theirs}, label="A")
-    return summarise(pd.concat([one, metric_table({"own_one": {"dice": [0.125]}}, label="B")]))
+    return pd.concat([one, metric_table({"own_one": {"dice": [0.125]}}, label="B")])
 
 
 def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
-    table = main_table(some_summary())
+    table = main_of(some_metrics())
     assert list(table.columns) == list(MAIN_COLUMNS)
     rows: Any = table.set_index(["label", "ensemble"])
     assert list(rows.index) == [("A", "own_one"), ("A", "a_published"), ("B", "own_one")]
@@ -104,7 +108,7 @@ def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
 
 
 def test_the_main_table_in_markdown() -> None:
-    text = as_markdown(main_table(some_summary()))
+    text = as_markdown(main_of(some_metrics()))
     assert "A: n = 2 + 1 (participants: 3); B: n = 1 + 0 (participants: 1)." in text
     assert "| label | ensemble | n | dice ↑ | dice or empty ↑ | false ml ↓ |" in text
     assert "| A | own_one | 2 + 1 | 0.600 [0.500, 0.700] | 0.400 [0.000, 0.700] | 12.00 |" in text
@@ -115,7 +119,7 @@ def test_the_main_table_in_markdown() -> None:
 
 
 def test_the_main_table_in_latex() -> None:
-    text = as_latex(main_table(some_summary()))
+    text = as_latex(main_of(some_metrics()))
     assert r"A & own\_one & 2 + 1 & 0.600 [0.500, 0.700] & 0.400 [0.000, 0.700] & 12.00 \\" in text
     assert r"95 \% bootstrap" in text and r"dice $\uparrow$" in text and text.isascii()
     for part in text.split(r"\begin{table*}")[1:]:
@@ -128,7 +132,7 @@ def test_the_main_table_in_latex() -> None:
 
 
 def test_without_scores_the_main_table_is_empty() -> None:
-    table = main_table(summarise(metric_table({"m": {"dice": [np.nan]}})))
+    table = main_of(metric_table({"m": {"dice": [np.nan]}}))
     assert table.empty and list(table.columns) == list(MAIN_COLUMNS)
     assert "##" not in as_markdown(table) and "tabular" not in as_latex(table)
 
@@ -140,7 +144,7 @@ def test_a_mean_of_fewer_scans_says_of_how_many() -> None:
         "all": {"dice": [0.5] * 10, "hd95_mm": [5.0] * 10, "dice_or_empty": [0.5] * 10},
         "misses": {"dice": [0.0] * 9 + [0.5], "hd95_mm": [nothing] * 9 + [3.0], "dice_or_empty": [0.0] * 9 + [0.5]},
     }
-    text = as_markdown(main_table(summarise(metric_table(scores))))
+    text = as_markdown(main_of(metric_table(scores)))
     assert "| 10 + 0 | 0.050 [0.000, 0.150] | 3.00 (1) | 0.050 [" in text
     assert "| 10 + 0 | 0.500 [0.500, 0.500] | 5.00 [5.00, 5.00] | 0.500 [" in text
     assert "In round brackets" in text
@@ -148,7 +152,7 @@ def test_a_mean_of_fewer_scans_says_of_how_many() -> None:
 
 def test_scans_without_a_lesion_are_counted_from_what_all_scans_have() -> None:
     lesion = {"dice": [0.5] * 10 + [np.nan] * 10, "dice_or_empty": [0.5] * 10 + [1.0] * 9 + [np.nan]}
-    table = main_table(summarise(metric_table({"m": lesion})))
+    table = main_of(metric_table({"m": lesion}))
     assert table[["scans", "lesion_scans", "lesion_free_scans"]].to_numpy().tolist() == [[19, 10, 9]]
     assert "| m | 10 + 9 | 0.500 [" in as_markdown(table)
 
@@ -156,7 +160,7 @@ def test_scans_without_a_lesion_are_counted_from_what_all_scans_have() -> None:
 def test_a_table_of_one_metric_of_all_scans_is_shown(tmp_path: Path) -> None:
     """A leaderboard's scores do not say which scans have a lesion."""
     scores = metric_table({"m": {"dice_or_empty": [0.5, 1.0, 0.0]}})
-    table = main_table(summarise(pd.concat([scores, metric_table({"m": {"dice": [0.5]}}, label="B")])))
+    table = main_of(pd.concat([scores, metric_table({"m": {"dice": [0.5]}}, label="B")]))
     write_table(tmp_path / "main.tsv", table, MAIN_COLUMNS)
     for shown in (table, read_table(tmp_path / "main.tsv")):
         assert "| B | m | 1 + 0 | 0.500 | n/a |" in as_markdown(shown)
@@ -164,3 +168,10 @@ def test_a_table_of_one_metric_of_all_scans_is_shown(tmp_path: Path) -> None:
         text = as_markdown(own)
         assert "A: n = 3 (participants: 3)." in text and text.count("## ") == 1
         assert "| A | m | 3 | 0.500 [0.000, 1.000] |" in text
+
+
+def test_rows_of_other_scans_are_marked() -> None:
+    far = metric_table({"far": {"dice": [0.9, 0.8]}}).replace({"scan": {"s00": "elsewhere"}})
+    text = as_markdown(main_of(pd.concat([metric_table({name: {"dice": [0.5, 0.7]} for name in "ab"}), far])))
+    assert "| b | 2 + 0 |" in text and "| far | 2 + 0 * |" in text and "*: not the same scans" in text
+    assert "*" not in as_markdown(main_of(metric_table({name: {"dice": [0.5, 0.7]} for name in "ab"})))

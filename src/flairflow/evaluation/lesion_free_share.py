@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participants_with
-from flairflow.evaluation.scores import Scores, scores_by_label
+from flairflow.evaluation.scores import Scores, comparable, scores_by_label
 from flairflow.images.grid import Array
 from flairflow.tables import Column, column
 
@@ -22,12 +22,13 @@ SHARE_COLUMNS: dict[str, Column] = {
     "share": column("Share of a cohort's scans that have no lesion of this label"),
     "dice": column(
         "Expected mean of dice_or_empty in such a cohort: (1 - share) x mean over scans with a lesion + share x mean "
-        "over scans without, of the test scans that all ensembles have; n/a: there are no such scans"
+        "over scans without, of the test scans that all ensembles have; n/a: there are no such scans, or the ensemble "
+        "has fewer than half of the first one's, so it is left out"
     ),
     "low": column("Lower end of its 95 % interval: percentile bootstrap over participants, with all their scans"),
     "high": column("Upper end of it; n/a: fewer than two participants"),
-    "lesion_scans": column("Scans with a lesion behind it"),
-    "lesion_free_scans": column("Scans without a lesion behind it"),
+    "lesion_scans": column("Scans with a lesion behind it; n/a: left out"),
+    "lesion_free_scans": column("Scans without a lesion behind it; n/a: left out"),
 }
 CROSSING_COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
@@ -49,7 +50,7 @@ def expected_dice(metrics: pd.DataFrame) -> pd.DataFrame:
     lesion-free. Draws of participants are the same for all ensembles.
     """
     rows: list[tuple[object, ...]] = []
-    for scores in _common(metrics):
+    for scores, others in _common(metrics):
         apart = _apart(scores)
         counts = (~np.isnan(apart)).sum(axis=0).reshape(2, -1)
         people = participants_with(apart, scores.participants).reshape(2, -1)
@@ -65,7 +66,10 @@ def expected_dice(metrics: pd.DataFrame) -> pd.DataFrame:
             for number, ensemble in enumerate(scores.ensembles):
                 own.append((scores.label, ensemble, share, dice[number], *bounds[:, number], *counts[:, number]))
         rows += sorted(own, key=lambda row: scores.ensembles.index(str(row[1])))
-    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS))
+        nothing = (np.nan, np.nan, np.nan, pd.NA, pd.NA)
+        rows += [(scores.label, ensemble, share, *nothing) for ensemble in others for share in SHARES]
+    counted = {name: "Int64" for name in SHARE_COLUMNS if name.endswith("scans")}
+    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS)).astype(counted)
 
 
 def best_by_share(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +80,7 @@ def best_by_share(metrics: pd.DataFrame) -> pd.DataFrame:
     row for a label without test scans of both kinds.
     """
     rows: list[tuple[object, ...]] = []
-    for scores in _common(metrics):
+    for scores, _ in _common(metrics):
         ends = _ends(_apart(scores))
         if not np.isnan(ends).any():
             for low, high, best in _highest(ends):
@@ -104,16 +108,19 @@ def _highest(ends: Array) -> list[tuple[float, float, int]]:
     return sorted((low, high, number) for number, (low, high) in found.items())
 
 
-def _common(metrics: pd.DataFrame) -> list[Scores]:
-    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it; none
-    where it is not known which scans have a lesion."""
+def _common(metrics: pd.DataFrame) -> list[tuple[Scores, list[str]]]:
+    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it, with
+    the ensembles that are left out as they have other scans (`comparable`); none where it is not known which scans
+    have a lesion."""
     found = []
     for scores in scores_by_label(metrics, (SCORE, *OF_LESIONS)):
         if SCORE in scores.metrics and len(scores.metrics) > 1:
-            missing = np.isnan(scores.of_metric(SCORE))
-            measured = scores.by(np.asarray(~missing.all(axis=0)))
+            known = ~np.isnan(scores.of_metric(SCORE))
+            chosen = comparable(known)
+            measured = scores.by(chosen)
             if measured.ensembles:
-                found.append(measured.of(np.asarray(~np.isnan(measured.of_metric(SCORE)).any(axis=1))))
+                others = scores.by(known.any(axis=0) & ~chosen).ensembles
+                found.append((measured.of(np.asarray(known[:, chosen].all(axis=1))), list(others)))
     return found
 
 

@@ -34,6 +34,10 @@ COLUMNS: dict[str, Column] = {
     "lesion_scans": column("Scans with a lesion; n/a: the scores do not say which these are"),
     "lesion_free_scans": column("Scans known to have none; n/a: the scores do not say which these are"),
     "participants": column("Participants whose scans they are"),
+    "other_scans": column(
+        "Whether these are not the same scans as those of the label's first ensemble: means of different scans do not "
+        "say which ensemble is better"
+    ),
 }
 for _name in SHOWN:
     COLUMNS |= {
@@ -60,25 +64,33 @@ _LATEX = {
 }
 
 
-def main_table(summary: pd.DataFrame) -> pd.DataFrame:
+def main_table(summary: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """A row per label and ensemble of tables/summary.tsv in its primary view; columns as in COLUMNS, NaN for metrics
-    that an ensemble does not have."""
+    that an ensemble does not have.
+
+    metrics : tables/metrics.tsv, which the summary is of; it says whether ensembles have the same scans.
+    """
+    scored = metrics[metrics[metrics.columns.intersection(list(METRICS))].notna().any(axis=1)]
+    scans = {key: set(own) for key, own in scored.groupby(["label", "ensemble"])["scan"]}
     primary = summary[summary["primary"].astype(bool)]
     ensembles = list(primary["ensemble"].unique())
     rows: list[dict[str, object]] = []
     for label, of_label in primary.groupby("label", sort=False):
-        for ensemble in [name for name in ensembles if (of_label["ensemble"] == name).any()]:
+        present = [name for name in ensembles if (of_label["ensemble"] == name).any()]
+        for ensemble in present:
             own = of_label[of_label["ensemble"] == ensemble].set_index("metric")
             row: dict[str, object] = {"label": label, "ensemble": ensemble, "view": own["view"].iloc[0]}
             row |= dict(zip(("scans", "lesion_scans", "lesion_free_scans"), _counts(own["scans"]), strict=True))
             row["participants"] = int(own["participants"].max())
+            row["other_scans"] = scans[label, ensemble] != scans[label, present[0]]
             for name in own.index.intersection(SHOWN):
                 found = own.loc[name]
                 row |= {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
                 row[f"{name}_scans"] = int(found["scans"])
             rows.append(row)
-    counts = [name for name in COLUMNS if name.endswith("scans")]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(counts, "Int64"))
+    counts = [name for name in COLUMNS if name.endswith("scans") and name != "other_scans"]
+    types = {"other_scans": "bool"} | dict.fromkeys(counts, "Int64")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -171,7 +183,8 @@ def _counts(scans: pd.Series) -> tuple[int, int | None, int | None]:
 
 def _sizes(row: Mapping[Hashable, Any]) -> str:
     kinds = row["lesion_scans"], row["lesion_free_scans"]
-    return f"{row['scans']}" if pd.isna(kinds[0]) else f"{kinds[0]:.0f} + {kinds[1]:.0f}"
+    text = f"{row['scans']}" if pd.isna(kinds[0]) else f"{kinds[0]:.0f} + {kinds[1]:.0f}"
+    return f"{text} *" if row["other_scans"] else text
 
 
 def _caption(table: pd.DataFrame) -> str:
@@ -184,7 +197,10 @@ def _caption(table: pd.DataFrame) -> str:
         f"Means over the test scans ({view}) with 95 % bootstrap intervals, participants drawn with all their scans. "
         "n: scans with a lesion + scans without, one number where the scores do not say which have one. In round "
         "brackets after a mean: the scans it is of, where it is not defined for all of these (a distance is not where "
-        "nothing is predicted). " + "; ".join([*counts, ""]).strip().rstrip(";") + "."
+        "nothing is predicted). "
+        + ("*: not the same scans as those of the label's first ensemble. " if table["other_scans"].any() else "")
+        + "; ".join([*counts, ""]).strip().rstrip(";")
+        + "."
     )
 
 

@@ -93,6 +93,20 @@ def scores_by_label(table: pd.DataFrame, metrics: Iterable[str]) -> list[Scores]
     return found
 
 
+def comparable(known: Array) -> Array:
+    """Which ensembles (E,) can be compared on common scans: those with at least half of the scans of the first one that
+    has any. Results of other scans would else leave none that all have.
+
+    known : (N, E), whether an ensemble has a score of a scan.
+    """
+    measured = known.any(axis=0)
+    if not measured.any():
+        return measured
+    first = known[:, int(np.argmax(measured))]
+    chosen: Array = measured & (known[first].mean(axis=0) >= 0.5)
+    return chosen
+
+
 def warn_of_other_scans(table: pd.DataFrame) -> None:
     """Say in the log which ensembles have scans that not all others of their label have."""
     for label, own in table.groupby("label", sort=False):

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 
 from flairflow.evaluation.figures.style import (
     GREY,
+    NOT_SHARED,
     SIGNS,
     Drawing,
     apart,
     counted,
+    left_out,
     of_label,
     plain,
     say,
@@ -29,6 +31,9 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     shares, crossings : tables/lesion_free_share.tsv and tables/crossings.tsv.
     """
     own = of_label(shares, label)
+    others = list(dict.fromkeys(own.loc[own["lesion_scans"].isna(), "ensemble"]))
+    own = own.dropna(subset=["lesion_scans"])
+    nowhere = len(own) and not own[["lesion_scans", "lesion_free_scans"]].to_numpy().any()
     lesion, free = (counted(own[f"{kind}_scans"]) for kind in ("lesion", "lesion_free"))
     # The ends rest on one kind of scan alone; in between there is a value only where there are both.
     between = own[own["share"].between(0, 1, inclusive="neither")].dropna(subset=["dice"])
@@ -60,13 +65,13 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
         narrow = all(len(name) + len(shares) < 40 for name, shares in where.items())
         figure.legend(loc="outside lower left", ncols=2 if narrow else 1, handlelength=3.4)
     else:
-        say(axis, "no such scan: it takes scans with a lesion and scans known to have none")
+        say(axis, NOT_SHARED if nowhere else "no such scan: it takes scans with a lesion and scans known to have none")
     return Drawing(
         figure,
         f"{label}: which ensemble for which cohort",
         f"{label}: expected Dice of a scan from a cohort, by the share of the cohort's scans that have no lesion; "
         f"such a scan counts 1 if none is predicted and 0 otherwise. From {lesion} test scans with a lesion and "
-        f"{free} without. Best at: "
+        f"{free} without, which all of them were scored on.{left_out(others)} Best at: "
         f"{'; '.join(f'{plain(name)} {text}' for name, text in where.items()) or 'not known'}. Those have 95 % "
         "bootstrap intervals by participant (bands); dotted lines: where the best one changes. The others are grey, "
         "their intervals are in the table.",
