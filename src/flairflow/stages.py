@@ -99,7 +99,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "compare": (
-        3,
+        4,
         lambda config: {
             "labels": config.labels,
             "compared": config.compared,

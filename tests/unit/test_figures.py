@@ -350,10 +350,12 @@ def test_lines_differ_in_more_than_colour(tables: Tables) -> None:
     """A line that is best somewhere has a style and a marker that no other has."""
     shares = pd.concat([own(tables["lesion_free_share"], label="A", ensemble="e0").assign(ensemble=n) for n in "abcd"])
     stretches = pd.DataFrame(
-        [("A", i / 4, (i + 1) / 4, n) for i, n in enumerate("abcd")],
-        columns=["label", "from_share", "to_share", "best"],
+        [("A", i / 4, (i + 1) / 4, n, i / 5, i / 3, 0.6) for i, n in enumerate("abcd")],
+        columns=["label", "from_share", "to_share", "best", "from_low", "from_high", "draws_best"],
     )
-    (axis,) = cohorts(shares, stretches, "A", list("abcd")).figure.axes
+    drawing = cohorts(shares, stretches, "A", list("abcd"))
+    assert "c 50 to 75 % (from 40 to 66.7 %, 60 % of draws)" in drawing.caption
+    (axis,) = drawing.figure.axes
     lines = [line for line in axis.get_lines() if isinstance(line, Line2D) and ": best at" in str(line.get_label())]
     assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == len(lines) == 4
 

@@ -37,8 +37,19 @@ CROSSING_COLUMNS: dict[str, Column] = {
     ),
     "to_share": column("Share up to which it has; the crossing with the next one's line"),
     "best": column("The ensemble (tables/lesion_free_share.tsv); of those whose lines are the same each has a row"),
+    "from_low": column(
+        "Lower end of the 95 % interval of from_share: the share from which on this line is above that of the ensemble "
+        "before, in bootstrap draws of participants (0: above it everywhere, 1: nowhere)"
+    ),
+    "from_high": column("Upper end of it; n/a: the first range, or fewer than two participants"),
+    "draws_best": column(
+        "Share of the draws in which it is the best in the middle of its range; who ties has an equal part. n/a: fewer "
+        "than two participants"
+    ),
     "dice_from": column("Its expected dice_or_empty at the lower share"),
     "dice_to": column("Its expected dice_or_empty at the upper share"),
+    "lesion_scans": column("Scans with a lesion behind it"),
+    "lesion_free_scans": column("Scans without a lesion behind it"),
 }
 
 
@@ -76,17 +87,48 @@ def best_by_share(metrics: pd.DataFrame) -> pd.DataFrame:
     """For each label the ranges of the share of lesion-free scans in which an ensemble is best, from
     tables/metrics.tsv; columns as in CROSSING_COLUMNS.
 
-    Expected Dice are straight lines over the share (`expected_dice`), so the crossings are exact for these means. No
-    row for a label without test scans of both kinds.
+    Expected Dice are straight lines over the share (`expected_dice`), so the crossings are exact for these means; how
+    sure they are for others like these scans say the draws of participants. No row for a label without test scans of
+    both kinds.
     """
     rows: list[tuple[object, ...]] = []
     for scores, _ in _common(metrics):
-        ends = _ends(_apart(scores))
-        if not np.isnan(ends).any():
-            for low, high, best in _highest(ends):
-                dice = [(1 - share) * ends[0, best] + share * ends[1, best] for share in (low, high)]
-                rows.append((scores.label, low, high, scores.ensembles[best], *dice))
+        apart = _apart(scores)
+        ends = _ends(apart)
+        if np.isnan(ends).any():
+            continue
+        draws = np.stack(np.split(mean_draws(apart, scores.participants), 2, axis=1), axis=1)
+        if participants_with(apart, scores.participants).min() < 2:
+            draws = np.full_like(draws, np.nan)
+        counts = (~np.isnan(apart)).sum(axis=0).reshape(2, -1)[:, 0]
+        found = _highest(ends)
+        for low, high, best in found:
+            before = [number for _, last, number in found if last == low]
+            bounds = _taken_over(draws[..., best] - draws[..., before[0]]) if before else (np.nan, np.nan)
+            surely = _surely_best(draws, (low + high) / 2, best)
+            dice = [(1 - share) * ends[0, best] + share * ends[1, best] for share in (low, high)]
+            rows.append((scores.label, low, high, scores.ensembles[best], *bounds, surely, *dice, *counts))
     return pd.DataFrame(rows, columns=list(CROSSING_COLUMNS))
+
+
+def _taken_over(ahead: Array) -> tuple[float, float]:
+    """The 95 % interval of the share from which on a line is above another one, from draws (R, 2) of how far it is
+    above where the share is 0 and where it is 1."""
+    first, last = ahead[:, :1], ahead[:, 1:]
+    crossing = np.divide(first, first - last, out=np.zeros_like(first), where=first < last)
+    # A line that is behind at 0 and at 1 is nowhere above.
+    crossing = np.where(first >= 0, 0.0, np.where(last <= 0, 1.0, crossing))
+    low, high = interval(np.where(np.isnan(ahead).any(axis=1, keepdims=True), np.nan, crossing))
+    return float(low[0]), float(high[0])
+
+
+def _surely_best(draws: Array, share: float, best: int) -> float:
+    """In which part of the draws (R, 2, E) of the ends a line is the highest at a share."""
+    heights = (1 - share) * draws[:, 0] + share * draws[:, 1]
+    heights = heights[~np.isnan(heights).any(axis=1)]
+    # Rounding must not part lines that are the same.
+    highest = np.isclose(heights, heights.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
+    return float((highest[:, best] / highest.sum(axis=1)).mean()) if len(heights) else np.nan
 
 
 def _highest(ends: Array) -> list[tuple[float, float, int]]:
