@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import get_data_path
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
+from flairflow.evaluation.main_table import BLOCKS, SHOWN, as_latex, as_markdown, main_table
 from flairflow.evaluation.main_table import COLUMNS as MAIN_COLUMNS
-from flairflow.evaluation.main_table import as_latex, as_markdown, main_table
 from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.statistics import bootstrap_interval, mean
 from flairflow.evaluation.summary import COLUMNS, summarise
@@ -120,15 +124,48 @@ def test_the_main_table_in_markdown() -> None:
 
 def test_the_main_table_in_latex() -> None:
     text = as_latex(main_of(some_metrics()))
-    assert r"A & own\_one & 2 + 1 & 0.600 [0.500, 0.700] & 0.400 [0.000, 0.700] & 12.00 \\" in text
-    assert r"95 \% bootstrap" in text and r"dice $\uparrow$" in text and text.isascii()
+    assert (
+        "A & own\\_one & 2 + 1 & 0.600 & 0.400 & 12.00 \\\\\n &  &  & \\fontsize{6}{7}\\selectfont [0.500, 0.700] & "
+        in text
+    )
+    assert r"95 \% bootstrap" in text and r"\shortstack{dice~$\uparrow$}" in text and text.isascii()
     for part in text.split(r"\begin{table*}")[1:]:
         columns = part.split(r"\begin{tabular}{")[1].split("}")[0]
         body = part.split(r"\toprule")[1].split(r"\bottomrule")[0]
+        body = body.split(r"\midrule", 1)[1]
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert rows and all(len(row.split(" & ")) == len(columns) for row in rows)
         assert r"\end{table*}" in part
     assert text.count(r"\midrule") == 3  # below two headings, and between the labels of the first
+
+
+SMALL = r"\fontsize{6}{7}\selectfont"
+
+
+def test_the_latex_table_fits_a_page() -> None:
+    """Of the strategies with the longest names and of all metrics, in the letters of LaTeX; a page is 500 pt wide."""
+    rng = np.random.default_rng(3)
+    names = ["class_conditional", "masked_sigmoid", "marginal_exclusion"]
+    shown = [name for name in SHOWN if name in BLOCKS["Standard metrics"]]
+    metrics = metric_table({name: {metric: (150 + 9 * rng.random(9)).tolist() for metric in shown} for name in names})
+    metrics[["dice", "lesion_f1", "dice_or_empty", "scan_specificity"]] = rng.random((len(metrics), 4))
+    metrics.loc[0, "hd95_mm"] = np.nan
+    text = as_latex(main_of(metrics.replace({"label": {"A": "WMH"}})))
+    rows = text.split(r"\toprule")[1].split(r"\bottomrule")[0].split(r"\midrule")
+    font = FontProperties(fname=Path(get_data_path()) / "fonts" / "ttf" / "cmr10.ttf")
+
+    def width(cell: str) -> float:
+        """Of the widest line in pt."""
+        size = 6 if SMALL in cell else 7
+        words = re.sub(r"\$.*?\$", "M", cell.replace(SMALL, "").replace(r"\shortstack", ""))
+        lines = [line.strip(" {}").replace(r"\_", "_").replace("~", " ") or "." for line in words.split(r" \\ ")]
+        return max(float(TextPath((0, 0), line, size=size, prop=font).get_extents().width) for line in lines)
+
+    lines = [line.removesuffix(r" \\").split(" & ") for part in rows for line in part.strip().splitlines()]
+    widths = [[width(cell) for cell in line] for line in lines]
+    columns = np.array(widths)
+    assert columns.shape[1] == 3 + len(shown)
+    assert columns.max(axis=0).sum() + 2 * 3 * columns.shape[1] < 500
 
 
 def test_without_scores_the_main_table_is_empty() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ for _name in SHOWN:
         f"{_name}_high": column("Upper end of it", METRICS[_name].units),
         f"{_name}_scans": column("Scans on which it is defined"),
     }
+_SMALL = r"\fontsize{6}{7}\selectfont "
 _ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0"}
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -56,6 +58,7 @@ _LATEX = {
     "$": r"\$",
     "{": r"\{",
     "}": r"\}",
+    "\xa0": "~",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "↑": r"$\uparrow$",
@@ -110,22 +113,30 @@ def as_latex(table: pd.DataFrame) -> str:
 
 
 def latex_table(caption: str, header: list[str], body: list[list[str]]) -> list[str]:
-    """The lines of a `table*`: two columns of names, the first of which has a rule where it changes, then numbers."""
-    rows = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *body)]
-    # A rule between labels.
-    breaks = [number for number in range(1, len(body)) if body[number][0] != body[number - 1][0]]
-    for number in reversed(breaks):
-        rows.insert(number + 1, r"\midrule")
+    """The lines of a `table*` as wide as a page: two columns of names, the first of which has a rule where it changes,
+    then numbers. What is in brackets behind a number stands below it, and headings are broken between words."""
+    rows: list[str] = []
+    for number, cells in enumerate(body):
+        if number and cells[0] != body[number - 1][0]:
+            rows.append(r"\midrule")
+        names, numbers = cells[:2], [_parts(cell) for cell in cells[2:]]
+        rows.append(" & ".join(map(_escaped, [*names, *(first for first, _ in numbers)])) + r" \\")
+        if any(below for _, below in numbers):
+            lower = [rf"{_SMALL}{_escaped(below)}" if below else "" for _, below in numbers]
+            rows.append(" & ".join(["", "", *lower]) + r" \\")
+    broken = [r" \\ ".join(map(_escaped, _heading(name))) for name in header]
+    heads = [rf"\shortstack{{{lines}}}" for lines in broken]
     return [
         r"\begin{table*}",
         r"\centering",
-        r"\footnotesize",
+        r"\scriptsize",
+        r"\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{_escaped(caption)}}}",
         rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
         r"\toprule",
-        rows[0],
+        " & ".join(heads) + r" \\",
         r"\midrule",
-        *rows[1:],
+        *rows,
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table*}",
@@ -214,6 +225,19 @@ def _sizes_of_all(own: pd.DataFrame) -> str:
 def _range(counts: pd.Series) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _parts(cell: str) -> tuple[str, str]:
+    """A number, with the count it is of, and the brackets that follow it: an interval, or what was published."""
+    number, bracket, rest = cell.partition(" [")
+    if not bracket and ";" in cell:
+        number, bracket, rest = cell.partition(" (")
+    return number, bracket.strip() + rest
+
+
+def _heading(name: str) -> list[str]:
+    """The lines of a heading: of a few letters each, with the arrow of its direction beside the last word."""
+    return textwrap.wrap(name.replace(" ↑", "\xa0↑").replace(" ↓", "\xa0↓").replace(" → 0", "\xa0→\xa00"), 11)
 
 
 def _line(cells: list[str]) -> str:
