@@ -87,6 +87,9 @@ def test_scores_that_are_infinite_are_missing() -> None:
     assert (row["scans"], row["mean"]) == (2, 1.5)
 
 
+SMALL = r"\fontsize{6}{7}\selectfont"
+
+
 def main_of(metrics: pd.DataFrame) -> pd.DataFrame:
     return main_table(summarise(metrics), metrics)
 
@@ -137,9 +140,6 @@ def test_the_main_table_in_latex() -> None:
         assert rows and all(len(row.split(" & ")) == len(columns) for row in rows)
         assert r"\end{table*}" in part
     assert text.count(r"\midrule") == 3  # below two headings, and between the labels of the first
-
-
-SMALL = r"\fontsize{6}{7}\selectfont"
 
 
 def test_the_latex_table_fits_a_page() -> None:
