@@ -98,8 +98,8 @@ def test_a_single_dataset_is_drawn_once_and_few_scans_as_dots() -> None:
 
 
 def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_them(tables: Tables) -> None:
-    pairs = tables["pairs"]
-    drawing = differences(pairs, "A", [DICE, FALSE], "e1", ["e0", "e1", "e2"])
+    pairs = own(tables["pairs"], view="pooled")
+    drawing = differences(tables["pairs"], "A", [DICE, FALSE], "e1", ["e0", "e1", "e2"])
     for axis, metric in zip(drawing.figure.axes, ("dice", "false_ml"), strict=True):
         rows = own(pairs, label="A", metric=metric)
         (first,) = own(rows, ensemble="e0", other="e1").to_dict("records")
@@ -112,11 +112,13 @@ def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_the
 
 
 def test_a_filled_point_is_a_significant_one() -> None:
-    row = {"label": "A", "metric": "dice", "other": "base", "scans": 9, "mean_difference": 0.1, "low": 0.0, "high": 0.2}
+    row: dict[str, object] = {"label": "A", "metric": "dice", "view": "pooled", "other": "base", "scans": 9}
+    row |= {"mean_difference": 0.1, "low": 0.0, "high": 0.2}
     pairs = pd.DataFrame([row | {"ensemble": "sure", "p_holm": 0.01}, row | {"ensemble": "unsure", "p_holm": 0.2}])
     drawing = differences(pairs, "A", [DICE], "base", ["base", "sure", "unsure"])
     points = [line for line in drawing.figure.axes[0].get_lines() if line.get_marker() == "o"]
     assert [point.get_markerfacecolor() == "white" for point in points] == [False, True]
+    assert "The adjustment is within one metric" in drawing.caption
 
 
 def test_shades_are_the_shares_of_the_ranks(tables: Tables) -> None:

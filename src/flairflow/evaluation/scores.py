@@ -65,6 +65,13 @@ class Scores:
                 yield replace(own, metrics=names, values=own.values[:, :, chosen])
 
 
+def views(scores: Scores) -> list[tuple[str, str | None, Scores]]:
+    """The scores of all scans (`pooled`), then, where there are several datasets, those of each (`dataset`)."""
+    names = np.unique(scores.datasets)
+    each = [("dataset", str(name), scores.of(scores.datasets == name)) for name in names if len(names) > 1]
+    return [("pooled", None, scores), *each]
+
+
 def scores_by_label(table: pd.DataFrame, metrics: Iterable[str]) -> list[Scores]:
     """The scores of each label of tables/metrics.tsv, in the table's order of labels and ensembles.
 
