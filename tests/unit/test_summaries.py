@@ -51,6 +51,21 @@ def test_datasets_are_drawn_independently() -> None:
     assert width["macro"] == pytest.approx(width["dataset"] / 2**0.5, rel=0.05)
 
 
+def test_a_person_in_several_datasets_is_drawn_once_for_all() -> None:
+    """Each of 40 people has the same score in two datasets: macro is no surer than one dataset is."""
+    one = np.random.default_rng(6).normal(0, 1, 40).tolist()
+    people = [f"p{number}" for number in range(40)]
+    table = summarise(metric_table({"m": {"dice": one * 2}}, people * 2, ["one"] * 40 + ["two"] * 40))
+    bounds = table.groupby("view")[["low", "high"]].mean()
+    assert bounds.loc["macro"].tolist() == pytest.approx(bounds.loc["dataset"].tolist())
+    assert table["participants"].tolist() == [40] * 4
+
+
+def test_one_dataset_is_as_sure_as_the_whole_that_it_is() -> None:
+    table = summarise(metric_table({"m": {"dice": np.random.default_rng(1).uniform(0, 1, 9).tolist()}}))
+    assert table["low"].nunique() == table["high"].nunique() == 1
+
+
 def test_the_interval_is_that_of_the_plain_bootstrap_where_each_has_one_scan() -> None:
     scores = np.random.default_rng(5).uniform(0, 1, 60)
     row = summarise(metric_table({"m": {"dice": scores.tolist()}})).query("primary").iloc[0]

@@ -60,7 +60,8 @@ def differences(
         f"{label}: means of the paired differences from {plain(baseline)} (the line at 0) over the n scans of which "
         "both have the score, with 95 % bootstrap intervals by participant. Filled: the signed-rank test, adjusted "
         f"for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. "
-        f"The adjustment is within one metric: whoever reads all {len(metrics)} panels as one question has to correct further. "
+        f"The adjustment is within one metric: whoever reads all {len(metrics)} panels as one "
+        "question has to correct further. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("pairs",),
     )
