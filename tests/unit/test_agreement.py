@@ -92,6 +92,15 @@ def test_both_scales_stand_in_the_table() -> None:
     assert table["limit_high"].iloc[0] > table["bias"].iloc[0]
 
 
+def test_each_dataset_is_a_view() -> None:
+    volumes = {"reference_ml": [1.0, 2.0, 4.0, 3.0], "predicted_ml": [2.0, 3.0, 4.0, 3.0]}
+    table = volume_agreement(metric_table({"m": volumes}, datasets=["one", "one", "two", "two"]))
+    own = table[table["scale"] == "ml"].fillna({"dataset": "all"}).set_index("dataset")
+    assert own["scans"].to_dict() == {"all": 4, "one": 2, "two": 2}
+    assert own["bias"].to_dict() == {"all": 0.5, "one": 1.0, "two": 0.0}
+    assert own["view"].tolist() == ["pooled", "dataset", "dataset"]
+
+
 def test_without_volumes_there_is_no_row() -> None:
     assert volume_agreement(metric_table({"m": {"dsc": [0.5]}})).empty
     table = volume_agreement(metric_table({"m": {"reference_ml": [0.0], "predicted_ml": [0.0]}}))

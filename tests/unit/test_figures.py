@@ -98,8 +98,8 @@ def test_a_single_dataset_is_drawn_once_and_few_scans_as_dots() -> None:
 
 
 def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_them(tables: Tables) -> None:
-    pairs = tables["pairs"]
-    drawing = differences(pairs, "A", [DICE, FALSE], "e1", ["e0", "e1", "e2"])
+    pairs = own(tables["pairs"], view="pooled")
+    drawing = differences(tables["pairs"], "A", [DICE, FALSE], "e1", ["e0", "e1", "e2"])
     for axis, metric in zip(drawing.figure.axes, ("dice", "false_ml"), strict=True):
         rows = own(pairs, label="A", metric=metric)
         (first,) = own(rows, ensemble="e0", other="e1").to_dict("records")
@@ -112,11 +112,13 @@ def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_the
 
 
 def test_a_filled_point_is_a_significant_one() -> None:
-    row = {"label": "A", "metric": "dice", "other": "base", "scans": 9, "mean_difference": 0.1, "low": 0.0, "high": 0.2}
+    row: dict[str, object] = {"label": "A", "metric": "dice", "view": "pooled", "other": "base", "scans": 9}
+    row |= {"mean_difference": 0.1, "low": 0.0, "high": 0.2}
     pairs = pd.DataFrame([row | {"ensemble": "sure", "p_holm": 0.01}, row | {"ensemble": "unsure", "p_holm": 0.2}])
     drawing = differences(pairs, "A", [DICE], "base", ["base", "sure", "unsure"])
     points = [line for line in drawing.figure.axes[0].get_lines() if line.get_marker() == "o"]
     assert [point.get_markerfacecolor() == "white" for point in points] == [False, True]
+    assert "The adjustment is within one metric" in drawing.caption
 
 
 def test_shades_are_the_shares_of_the_ranks(tables: Tables) -> None:
@@ -139,7 +141,7 @@ def test_the_ranking_of_lesion_bearing_and_of_all_scans_can_flip() -> None:
             "shy": {"dice": [0.6, 0.5, np.nan, np.nan], "dice_or_empty": [0.6, 0.5, 1, 1]},
         }
     )
-    drawing = ranking(summarise(metrics), "A", DICE, WHOLE, ["bold", "shy"])
+    drawing = ranking(metrics, "A", DICE, WHOLE, ["bold", "shy"])
     lines = {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in drawing.figure.axes[0].get_lines()}
     assert lines == {"bold": [1, 2], "shy": [2, 1]}
     words = [text.get_text() for text in texts(drawing.figure)]
@@ -149,11 +151,57 @@ def test_the_ranking_of_lesion_bearing_and_of_all_scans_can_flip() -> None:
 
 def test_what_a_single_participant_cannot_tell_is_not_told() -> None:
     metrics = metric_table({name: {"dice": [0.5], "dice_or_empty": [0.5]} for name in ("a", "b")})
-    shown = ranking(summarise(metrics), "A", DICE, WHOLE, ["a", "b"])
+    shown = ranking(metrics, "A", DICE, WHOLE, ["a", "b"])
     assert [text.get_text() for text in texts(shown.figure)].count("0.500") == 4
     ranks, shares = rank_ensembles(metrics)
     stability = rank_stability(shares, ranks, "A", [DICE], ["a", "b"])
     assert "one participant: nothing to draw" in [text.get_text() for text in texts(stability.figure)]
+
+
+def test_results_of_other_scans_are_left_out_of_rankings_by_name(tmp_path: Path) -> None:
+    """A mean over easier scans is no better rank, and one foreign table does not empty the rankings of the others."""
+    scores = {
+        name: {"dice": [*dice, np.nan, np.nan], "dice_or_empty": [*dice, 1, 0]}
+        for name, dice in {"good": [0.5, 0.7], "poor": [0.4, 0.6], "fair": [0.45, 0.65]}.items()
+    }
+    far = metric_table({"far_away": {"dice": [0.9] * 6, "dice_or_empty": [0.9] * 6}})
+    far["scan"] = far["participant"] = [f"x{number}" for number in range(6)]
+    own_tables = tables_of(metric_table(scores), tmp_path / "own")
+    tables = tables_of(pd.concat([metric_table(scores), far]), tmp_path / "all")
+    for name in ("crossings", "rank_stability"):
+        assert tables[name].equals(own_tables[name]), name
+    left = own(tables["ranks"], metric="dice", ensemble="far_away")
+    assert len(left) == 1 and left[["scans", "mean_rank"]].isna().all(axis=None)
+    drawings = draw_tables(tables, "A")
+    for name in ("ranking", "cohorts", "rank_stability"):
+        assert "Left out, with fewer than half of the first ensemble's scans: far away." in drawings[name].caption
+    lines = drawings["ranking"].figure.axes[0].get_lines()
+    assert {str(line.get_label()): np.asarray(line.get_ydata())[0] for line in lines} == {
+        "good": 1,
+        "poor": 3,
+        "fair": 2,
+    }
+    assert "n = 4" in " ".join(text.get_text() for text in texts(drawings["ranking"].figure))
+
+
+def test_means_are_ranked_over_the_same_scans() -> None:
+    """`lucky` lacks the hardest scan: over all that each has its mean is the highest."""
+    scores = {"steady": [0.9, 0.8, 0.1], "lucky": [0.8, 0.7, np.nan]}
+    metrics = metric_table({name: {"dice": dice, "dice_or_empty": dice} for name, dice in scores.items()})
+    (axis,) = ranking(metrics, "A", DICE, WHOLE, ["steady", "lucky"]).figure.axes
+    assert {str(line.get_label()): np.asarray(line.get_ydata())[0] for line in axis.get_lines()} == {
+        "steady": 1,
+        "lucky": 2,
+    }
+
+
+def test_ensembles_without_a_common_scan_are_said_to_have_none(tmp_path: Path) -> None:
+    halves = {"a": [1, 1, 1, 1], "b": [1, 1, np.nan, np.nan], "c": [np.nan, np.nan, 1, 1]}
+    metrics = metric_table({name: {"dice": dice, "dice_or_empty": dice} for name, dice in halves.items()})
+    drawings = draw_tables(tables_of(metrics, tmp_path), "A")
+    for name in ("ranking", "cohorts", "rank_stability"):
+        said = [text.get_text() for text in texts(drawings[name].figure)]
+        assert "no scan that all ensembles have" in said, name
 
 
 def test_cohorts_show_the_lines_and_where_the_best_one_changes(tables: Tables) -> None:
@@ -306,10 +354,12 @@ def test_lines_differ_in_more_than_colour(tables: Tables) -> None:
     """A line that is best somewhere has a style and a marker that no other has."""
     shares = pd.concat([own(tables["lesion_free_share"], label="A", ensemble="e0").assign(ensemble=n) for n in "abcd"])
     stretches = pd.DataFrame(
-        [("A", i / 4, (i + 1) / 4, n) for i, n in enumerate("abcd")],
-        columns=["label", "from_share", "to_share", "best"],
+        [("A", i / 4, (i + 1) / 4, n, i / 5, i / 3, 0.6) for i, n in enumerate("abcd")],
+        columns=["label", "from_share", "to_share", "best", "from_low", "from_high", "draws_best"],
     )
-    (axis,) = cohorts(shares, stretches, "A", list("abcd")).figure.axes
+    drawing = cohorts(shares, stretches, "A", list("abcd"))
+    assert "c 50 to 75 % (from 40 to 66.7 %, 60 % of draws)" in drawing.caption
+    (axis,) = drawing.figure.axes
     lines = [line for line in axis.get_lines() if isinstance(line, Line2D) and ": best at" in str(line.get_label())]
     assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == len(lines) == 4
 

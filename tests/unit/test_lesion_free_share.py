@@ -59,6 +59,51 @@ def test_the_crossing_is_exact() -> None:
     assert table["dice_to"].iloc[0] == pytest.approx(table["dice_from"].iloc[1])
 
 
+def test_crossings_say_how_sure_they_are() -> None:
+    rng = np.random.default_rng(4)
+
+    def drawn(count: int) -> pd.DataFrame:
+        lesion, free = rng.uniform(0.3, 0.7, count), (rng.random(count) < 0.5).astype(float)
+        better = np.clip(free + (rng.random(count) < 0.3), 0, 1)
+        worse = lesion - 0.1 + rng.normal(0, 0.05, count)
+        return cohort(bold=(lesion.tolist(), free.tolist()), shy=(worse.tolist(), better.tolist()))
+
+    few, many = best_by_share(drawn(20)), best_by_share(drawn(400))
+    for table, count in ((few, 20), (many, 400)):
+        first, second = table.to_dict("records")
+        assert (first["best"], second["best"]) == ("bold", "shy")
+        assert np.isnan(first["from_low"])
+        assert 0 <= second["from_low"] < second["from_share"] < second["from_high"] <= 1
+        assert 0.5 < second["draws_best"] <= 1
+        assert (second["lesion_scans"], second["lesion_free_scans"]) == (count, count)
+    width = few["from_high"] - few["from_low"], many["from_high"] - many["from_low"]
+    assert width[1][1] < width[0][1]
+
+
+def test_the_interval_of_a_crossing_is_that_of_plain_draws() -> None:
+    rng = np.random.default_rng(7)
+    bold, shy = rng.uniform(0.4, 0.8, 30), rng.uniform(0.2, 0.7, 30)
+    wrong, right = (rng.random(25) < 0.3).astype(float), (rng.random(25) < 0.9).astype(float)
+    given = cohort(bold=(bold.tolist(), wrong.tolist()), shy=(shy.tolist(), right.tolist()))
+    second = best_by_share(given).to_dict("records")[1]
+    crossings, best = [], []
+    for _ in range(4000):
+        drawn = np.bincount(rng.integers(55, size=55), minlength=55)
+        at_none = np.average(shy - bold, weights=drawn[:30])
+        at_all = np.average(right - wrong, weights=drawn[30:])
+        crossings.append(at_none / (at_none - at_all) if at_none < 0 < at_all else float(at_none < 0))
+        middle = (second["from_share"] + 1) / 2
+        best.append((1 - middle) * at_none + middle * at_all > 0)
+    assert (second["from_low"], second["from_high"]) == pytest.approx(np.quantile(crossings, [0.025, 0.975]), abs=0.02)
+    assert second["draws_best"] == pytest.approx(np.mean(best), abs=0.02)
+
+
+def test_one_participant_does_not_tell_how_sure_a_crossing_is() -> None:
+    given = cohort(bold=([0.5, 0.7], [0, 0, 1]), shy=([0.3, 0.5], [1, 1, 1])).assign(participant="p")
+    table = best_by_share(given)
+    assert len(table) == 2 and table[["from_low", "from_high", "draws_best"]].isna().all(axis=None)
+
+
 def test_the_same_lines_are_best_together() -> None:
     scores = ([0.5, 0.7], [1.0, 0.0])
     table = best_by_share(cohort(one=scores, two=scores, worse=([0.1, 0.1], [0.0, 0.0])))
@@ -99,7 +144,10 @@ def test_only_scans_that_all_have_count() -> None:
     other = metric_table({"dsc_only": {"dsc": [0.1]}})
     assert set(expected_dice(pd.concat([table, other]))["ensemble"]) == {"m", "more"}
     apart = metric_table({"m": {"dice": [0.5], "dice_or_empty": [0.5]}}).assign(scan="elsewhere", ensemble="far")
-    assert expected_dice(pd.concat([table, apart]))["dice"].isna().all()
+    rows = expected_dice(pd.concat([table, apart])).set_index("ensemble")
+    assert rows.loc["far", ["dice", "lesion_scans"]].isna().all(axis=None)
+    assert rows.drop(index="far").reset_index()["dice"].equals(expected_dice(table)["dice"])
+    assert best_by_share(pd.concat([table, apart])).equals(best_by_share(table))
 
 
 def test_of_unknown_populations_nothing_is_said() -> None:

@@ -75,6 +75,21 @@ def test_holm_is_over_the_pairs_of_a_label_and_metric() -> None:
     assert (table["p_holm"] > table["p"]).any()
 
 
+def test_each_dataset_is_a_view_and_a_family_of_its_own() -> None:
+    rng = np.random.default_rng(3)
+    scores = {name: {"dice": rng.uniform(0, 1, 24).tolist()} for name in "abc"}
+    datasets = ["one"] * 10 + ["two"] * 14
+    table = compare_pairs(metric_table(scores, datasets=datasets))
+    assert table.groupby(["view", "dataset"], dropna=False).size().tolist() == [3, 3, 3]
+    for name, part in (("one", slice(0, 10)), ("two", slice(10, 24))):
+        alone = compare_pairs(metric_table({key: {"dice": of["dice"][part]} for key, of in scores.items()}))
+        seen = table[table["dataset"] == name].reset_index(drop=True)
+        assert alone["view"].unique().tolist() == ["pooled"]  # of one dataset nothing is said twice
+        numbers = alone.columns[5:]
+        pd.testing.assert_frame_equal(seen[numbers], alone[numbers])
+        assert seen["p_holm"].tolist() == pytest.approx(holm(seen["p"].tolist()))
+
+
 def test_errors_with_a_sign_are_compared_by_their_size() -> None:
     row = compare_pairs(
         metric_table({"a": {"volume_error_ml": [-3.0, 1.0]}, "b": {"volume_error_ml": [1.0, -1.0]}})
@@ -92,7 +107,7 @@ def test_the_other_way_round_it_is_the_opposite(seed: int, missing: float) -> No
     metrics = random_table(seed, scans=14, ensembles=3, people=6, missing=missing)
     table = compare_pairs(metrics)
     turned = compare_pairs(metrics.iloc[::-1]).rename(columns={"ensemble": "other", "other": "ensemble"})
-    keys = ["label", "metric", "ensemble", "other"]
+    keys = ["label", "metric", "view", "dataset", "ensemble", "other"]
     assert list(table.columns) == list(COLUMNS)
     assert {METRICS[name].better for name in table["metric"].unique()} <= {"higher", "lower", "zero"}
     same = table.merge(turned, on=keys, suffixes=("", "_turned"))

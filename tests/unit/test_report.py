@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
+import jinja2
 import nibabel as nib
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from flairflow.images.grid import Grid, Image
 from flairflow.paths import Results
 from flairflow.report.counts import cohort_counts
 from flairflow.report.mosaics import _radiological, write_mosaic
-from flairflow.report.page import _with_the_page
+from flairflow.report.page import _number, _spread_of, _with_the_page
 from flairflow.shards.ledger import Row
 
 
@@ -76,3 +78,18 @@ def test_tables_beside_the_page_say_the_same_but_not_who_was_scanned(tmp_path: P
         assert copy == results.report.parent / f"tables/{name}.tsv"
         assert copy.read_text().startswith(start) and "P7" not in copy.read_text()
         assert copy.read_text().count("n/a") == text.count("n/a")
+
+
+def test_imported_scores_are_shown_without_any_of_ones_own() -> None:
+    source = resources.files("flairflow.report").joinpath("template.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    environment.filters |= {"number": _number, "spread": _spread_of}
+    words = ("title", "version", "date", "segmenter", "grid")
+    lists = ("counts", "excluded", "failed", "flagged", "comparison", "figures", "filled_in", "volumes", "mosaics")
+    context = {**dict.fromkeys(words, "-"), **{name: [] for name in lists}, "labels": ["A"]}
+    template = environment.from_string(source)
+    tables = [("Standard metrics", ["label", "ensemble", "n", "dice"], [["A", "theirs", "2 + 0", "0.5 [0.4, 0.6]"]])]
+    page = template.render(context, main_table=tables)
+    assert ">theirs</td>" in page and "[0.4, 0.6]</small>" in page
+    assert "all scores are imported" in page and "nothing to compare" not in page
+    assert "nothing to compare" in template.render(context, main_table=[])

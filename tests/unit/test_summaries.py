@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import get_data_path
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
+from flairflow.evaluation.main_table import BLOCKS, SHOWN, as_latex, as_markdown, main_table
 from flairflow.evaluation.main_table import COLUMNS as MAIN_COLUMNS
-from flairflow.evaluation.main_table import as_latex, as_markdown, main_table
 from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.statistics import bootstrap_interval, mean
 from flairflow.evaluation.summary import COLUMNS, summarise
+from flairflow.tables import read_table, write_table
 from metric_tables import metric_table, random_table
 
 
@@ -43,6 +49,21 @@ def test_datasets_are_drawn_independently() -> None:
     table = summarise(metric_table({"m": {"dice": one * 2}}, datasets=["one"] * 40 + ["two"] * 40))
     width = (table["high"] - table["low"]).groupby(table["view"]).mean()
     assert width["macro"] == pytest.approx(width["dataset"] / 2**0.5, rel=0.05)
+
+
+def test_a_person_in_several_datasets_is_drawn_once_for_all() -> None:
+    """Each of 40 people has the same score in two datasets: macro is no surer than one dataset is."""
+    one = np.random.default_rng(6).normal(0, 1, 40).tolist()
+    people = [f"p{number}" for number in range(40)]
+    table = summarise(metric_table({"m": {"dice": one * 2}}, people * 2, ["one"] * 40 + ["two"] * 40))
+    bounds = table.groupby("view")[["low", "high"]].mean()
+    assert bounds.loc["macro"].tolist() == pytest.approx(bounds.loc["dataset"].tolist())
+    assert table["participants"].tolist() == [40] * 4
+
+
+def test_one_dataset_is_as_sure_as_the_whole_that_it_is() -> None:
+    table = summarise(metric_table({"m": {"dice": np.random.default_rng(1).uniform(0, 1, 9).tolist()}}))
+    assert table["low"].nunique() == table["high"].nunique() == 1
 
 
 def test_the_interval_is_that_of_the_plain_bootstrap_where_each_has_one_scan() -> None:
@@ -81,16 +102,23 @@ def test_scores_that_are_infinite_are_missing() -> None:
     assert (row["scans"], row["mean"]) == (2, 1.5)
 
 
-def some_summary() -> pd.DataFrame:
+SMALL = r"\fontsize{6}{7}\selectfont"
+
+
+def main_of(metrics: pd.DataFrame) -> pd.DataFrame:
+    return main_table(summarise(metrics), metrics)
+
+
+def some_metrics() -> pd.DataFrame:
     nothing = np.nan
     own = {"dice": [0.5, 0.7, nothing], "dice_or_empty": [0.5, 0.7, 0.0], "false_ml": [nothing, nothing, 12.0]}
     theirs = {"dsc": [0.25, 0.75, nothing], "lfp_empty": [nothing, nothing, 3.0], "n_gt": [1.0, 2.0, 0.0]}
     one = metric_table({"own_one": own, "a_published": theirs}, label="A")
-    return summarise(pd.concat([one, metric_table({"own_one": {"dice": [0.125]}}, label="B")]))
+    return pd.concat([one, metric_table({"own_one": {"dice": [0.125]}}, label="B")])
 
 
 def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
-    table = main_table(some_summary())
+    table = main_of(some_metrics())
     assert list(table.columns) == list(MAIN_COLUMNS)
     rows: Any = table.set_index(["label", "ensemble"])
     assert list(rows.index) == [("A", "own_one"), ("A", "a_published"), ("B", "own_one")]
@@ -102,7 +130,7 @@ def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
 
 
 def test_the_main_table_in_markdown() -> None:
-    text = as_markdown(main_table(some_summary()))
+    text = as_markdown(main_of(some_metrics()))
     assert "A: n = 2 + 1 (participants: 3); B: n = 1 + 0 (participants: 1)." in text
     assert "| label | ensemble | n | dice ↑ | dice or empty ↑ | false ml ↓ |" in text
     assert "| A | own_one | 2 + 1 | 0.600 [0.500, 0.700] | 0.400 [0.000, 0.700] | 12.00 |" in text
@@ -113,19 +141,89 @@ def test_the_main_table_in_markdown() -> None:
 
 
 def test_the_main_table_in_latex() -> None:
-    text = as_latex(main_table(some_summary()))
-    assert r"A & own\_one & 2 + 1 & 0.600 [0.500, 0.700] & 0.400 [0.000, 0.700] & 12.00 \\" in text
-    assert r"95 \% bootstrap" in text and r"dice $\uparrow$" in text and text.isascii()
+    text = as_latex(main_of(some_metrics()))
+    assert (
+        "A & own\\_one & 2 + 1 & 0.600 & 0.400 & 12.00 \\\\\n &  &  & \\fontsize{6}{7}\\selectfont [0.500, 0.700] & "
+        in text
+    )
+    assert r"95 \% bootstrap" in text and r"\shortstack{dice~$\uparrow$}" in text and text.isascii()
     for part in text.split(r"\begin{table*}")[1:]:
         columns = part.split(r"\begin{tabular}{")[1].split("}")[0]
         body = part.split(r"\toprule")[1].split(r"\bottomrule")[0]
+        body = body.split(r"\midrule", 1)[1]
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert rows and all(len(row.split(" & ")) == len(columns) for row in rows)
         assert r"\end{table*}" in part
     assert text.count(r"\midrule") == 3  # below two headings, and between the labels of the first
 
 
+def test_the_latex_table_fits_a_page() -> None:
+    """Of the strategies with the longest names and of all metrics, in the letters of LaTeX; a page is 500 pt wide."""
+    rng = np.random.default_rng(3)
+    names = ["class_conditional", "masked_sigmoid", "marginal_exclusion"]
+    shown = [name for name in SHOWN if name in BLOCKS["Standard metrics"]]
+    metrics = metric_table({name: {metric: (150 + 9 * rng.random(9)).tolist() for metric in shown} for name in names})
+    metrics[["dice", "lesion_f1", "dice_or_empty", "scan_specificity"]] = rng.random((len(metrics), 4))
+    metrics.loc[0, "hd95_mm"] = np.nan
+    text = as_latex(main_of(metrics.replace({"label": {"A": "WMH"}})))
+    rows = text.split(r"\toprule")[1].split(r"\bottomrule")[0].split(r"\midrule")
+    font = FontProperties(fname=Path(get_data_path()) / "fonts" / "ttf" / "cmr10.ttf")
+
+    def width(cell: str) -> float:
+        """Of the widest line in pt."""
+        size = 6 if SMALL in cell else 7
+        words = re.sub(r"\$.*?\$", "M", cell.replace(SMALL, "").replace(r"\shortstack", ""))
+        lines = [line.strip(" {}").replace(r"\_", "_").replace("~", " ") or "." for line in words.split(r" \\ ")]
+        return max(float(TextPath((0, 0), line, size=size, prop=font).get_extents().width) for line in lines)
+
+    lines = [line.removesuffix(r" \\").split(" & ") for part in rows for line in part.strip().splitlines()]
+    widths = [[width(cell) for cell in line] for line in lines]
+    columns = np.array(widths)
+    assert columns.shape[1] == 3 + len(shown)
+    assert columns.max(axis=0).sum() + 2 * 3 * columns.shape[1] < 500
+
+
 def test_without_scores_the_main_table_is_empty() -> None:
-    table = main_table(summarise(metric_table({"m": {"dice": [np.nan]}})))
+    table = main_of(metric_table({"m": {"dice": [np.nan]}}))
     assert table.empty and list(table.columns) == list(MAIN_COLUMNS)
     assert "##" not in as_markdown(table) and "tabular" not in as_latex(table)
+
+
+def test_a_mean_of_fewer_scans_says_of_how_many() -> None:
+    """Who misses nine lesions of ten must not look best by the distance of the tenth."""
+    nothing = np.nan
+    scores = {
+        "all": {"dice": [0.5] * 10, "hd95_mm": [5.0] * 10, "dice_or_empty": [0.5] * 10},
+        "misses": {"dice": [0.0] * 9 + [0.5], "hd95_mm": [nothing] * 9 + [3.0], "dice_or_empty": [0.0] * 9 + [0.5]},
+    }
+    text = as_markdown(main_of(metric_table(scores)))
+    assert "| 10 + 0 | 0.050 [0.000, 0.150] | 3.00 (1) | 0.050 [" in text
+    assert "| 10 + 0 | 0.500 [0.500, 0.500] | 5.00 [5.00, 5.00] | 0.500 [" in text
+    assert "In round brackets" in text
+
+
+def test_scans_without_a_lesion_are_counted_from_what_all_scans_have() -> None:
+    lesion = {"dice": [0.5] * 10 + [np.nan] * 10, "dice_or_empty": [0.5] * 10 + [1.0] * 9 + [np.nan]}
+    table = main_of(metric_table({"m": lesion}))
+    assert table[["scans", "lesion_scans", "lesion_free_scans"]].to_numpy().tolist() == [[19, 10, 9]]
+    assert "| m | 10 + 9 | 0.500 [" in as_markdown(table)
+
+
+def test_a_table_of_one_metric_of_all_scans_is_shown(tmp_path: Path) -> None:
+    """A leaderboard's scores do not say which scans have a lesion."""
+    scores = metric_table({"m": {"dice_or_empty": [0.5, 1.0, 0.0]}})
+    table = main_of(pd.concat([scores, metric_table({"m": {"dice": [0.5]}}, label="B")]))
+    write_table(tmp_path / "main.tsv", table, MAIN_COLUMNS)
+    for shown in (table, read_table(tmp_path / "main.tsv")):
+        assert "| B | m | 1 + 0 | 0.500 | n/a |" in as_markdown(shown)
+        own = shown[shown["label"] == "A"]
+        text = as_markdown(own)
+        assert "A: n = 3 (participants: 3)." in text and text.count("## ") == 1
+        assert "| A | m | 3 | 0.500 [0.000, 1.000] |" in text
+
+
+def test_rows_of_other_scans_are_marked() -> None:
+    far = metric_table({"far": {"dice": [0.9, 0.8]}}).replace({"scan": {"s00": "elsewhere"}})
+    text = as_markdown(main_of(pd.concat([metric_table({name: {"dice": [0.5, 0.7]} for name in "ab"}), far])))
+    assert "| b | 2 + 0 |" in text and "| far | 2 + 0 * |" in text and "*: not the same scans" in text
+    assert "*" not in as_markdown(main_of(metric_table({name: {"dice": [0.5, 0.7]} for name in "ab"})))

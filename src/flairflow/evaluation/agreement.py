@@ -6,13 +6,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from flairflow.evaluation.scores import scores_by_label
+from flairflow.evaluation.scores import Scores, scores_by_label, views
 from flairflow.evaluation.statistics import LEVEL
 from flairflow.images.grid import Array
 from flairflow.tables import Column, column
 
 COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
+    "view": column(
+        "What is compared",
+        levels={"pooled": "all scans", "dataset": "the scans of one dataset; only where there are several datasets"},
+    ),
+    "dataset": column("The dataset of the view `dataset`; n/a in the other"),
     "ensemble": column("What segmented"),
     "scans": column("Scans with a known mask of the label; log: of these where both volumes are above 0"),
     "scale": column(
@@ -40,21 +45,16 @@ _NONE = 1e-14
 
 
 def volume_agreement(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Two rows per label and ensemble whose volumes are known, from tables/metrics.tsv; columns as in COLUMNS.
+    """Two rows per label, view and ensemble whose volumes are known, from tables/metrics.tsv; columns as in COLUMNS.
 
     Both scales are always there, so nothing has to be said of what a label is: volumes over orders of magnitude are to
     be judged on the logarithm, volumes that are often 0 on ml.
     """
     rows: list[tuple[object, ...]] = []
     for scores in scores_by_label(metrics, ("reference_ml", "predicted_ml")):
-        for number, ensemble in enumerate(scores.ensembles):
-            volumes = scores.values[:, number]
-            volumes = volumes[~np.isnan(volumes).any(axis=1)] if len(scores.metrics) == 2 else volumes[:0]
-            if len(volumes):
-                seen = volumes[(volumes > 0).all(axis=1)]
-                for scale, pairs in (("ml", volumes), ("log", np.log(seen))):
-                    numbers = (*intraclass_correlation(pairs), *limits_of_agreement(pairs[:, 1] - pairs[:, 0]))
-                    rows.append((scores.label, ensemble, len(pairs), scale, *numbers))
+        if len(scores.metrics) == 2:
+            for view, dataset, seen in views(scores):
+                rows += [(scores.label, view, dataset, *row) for row in _agreement(seen)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -105,3 +105,16 @@ def limits_of_agreement(differences: Array) -> tuple[float, ...]:
     of_limit = t * sd * (1 / count + width**2 / (2 * (count - 1))) ** 0.5
     middles = (bias, of_bias), (bias - width * sd, of_limit), (bias + width * sd, of_limit)
     return tuple(float(value) for middle, half in middles for value in (middle, middle - half, middle + half))
+
+
+def _agreement(scores: Scores) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for number, ensemble in enumerate(scores.ensembles):
+        volumes = scores.values[:, number]
+        volumes = volumes[~np.isnan(volumes).any(axis=1)]
+        if len(volumes):
+            positive = volumes[(volumes > 0).all(axis=1)]
+            for scale, pairs in (("ml", volumes), ("log", np.log(positive))):
+                numbers = (*intraclass_correlation(pairs), *limits_of_agreement(pairs[:, 1] - pairs[:, 0]))
+                rows.append((ensemble, len(pairs), scale, *numbers))
+    return rows

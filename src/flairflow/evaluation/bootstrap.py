@@ -10,12 +10,13 @@ from flairflow.evaluation.statistics import LEVEL, RESAMPLES
 from flairflow.images.grid import Array
 
 
-def ratio_draws(above: Array, below: Array, participants: Array, seed: int = 0) -> Array:
+def ratio_draws(above: Array, below: Array, participants: Array, strata: Array | None = None) -> Array:
     """What ratios of two sums over scans are in each draw of participants with replacement (Field & Welsh 2007).
 
     above, below : (N, K) of N scans, for K ratios sum(above) / sum(below).
     participants : (N,) whose scans they are: numbers or names.
-    seed         : another one for others' scans, where draws of both are put together.
+    strata       : (N,) groups of participants; within each of them as many are drawn as it has. None: one group. A
+                   participant's scans are of one group.
     Returns (RESAMPLES, K), equal for equal arguments. NaN where the lower sum of a draw is 0. All ratios are of the
     same draws, so differences of columns are paired.
     """
@@ -23,17 +24,20 @@ def ratio_draws(above: Array, below: Array, participants: Array, seed: int = 0) 
     upper, lower = (sums_by(owners, len(persons), values) for values in (above, below))
     # Ratios over the same scans share their lower sums.
     lower, which = np.unique(lower, axis=1, return_inverse=True)
-    counts = _drawn(len(persons), seed)
+    groups = np.zeros(len(persons), int)
+    if strata is not None:
+        groups[owners] = np.unique(strata, return_inverse=True)[1]
+    counts = _drawn(tuple(groups.tolist()))
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Array = (counts @ upper) / (counts @ lower)[:, which.ravel()]
     found[~np.isfinite(found)] = np.nan
     return found
 
 
-def mean_draws(values: Array, participants: Array, seed: int = 0) -> Array:
+def mean_draws(values: Array, participants: Array, strata: Array | None = None) -> Array:
     """The means over scans in each draw (`ratio_draws`); values (N, K), NaN where a scan does not count."""
     known = ~np.isnan(values)
-    return ratio_draws(np.where(known, values, 0.0), known.astype(float), participants, seed)
+    return ratio_draws(np.where(known, values, 0.0), known.astype(float), participants, strata)
 
 
 def interval(draws: Array) -> tuple[Array, Array]:
@@ -72,9 +76,14 @@ def sums_by(owners: Array, count: int, values: Array) -> Array:
 
 
 @lru_cache(maxsize=2)
-def _drawn(participants: int, seed: int) -> Array:
-    """How often each participant is drawn, (RESAMPLES, participants); the same in every run."""
-    drawn = np.random.default_rng(seed).integers(participants, size=(RESAMPLES, participants))
-    drawn += np.arange(RESAMPLES)[:, None] * participants
-    counts = np.bincount(drawn.ravel(), minlength=RESAMPLES * participants)
-    return counts.reshape(RESAMPLES, participants).astype(float)
+def _drawn(groups: tuple[int, ...]) -> Array:
+    """How often each participant is drawn, (RESAMPLES, participants), by the group of each; the same in every run."""
+    counts = np.zeros((RESAMPLES, len(groups)))
+    for group in set(groups):
+        members = np.flatnonzero(np.array(groups) == group)
+        # Groups of as many participants would else be drawn alike.
+        drawn = np.random.default_rng(group).integers(len(members), size=(RESAMPLES, len(members)))
+        drawn += np.arange(RESAMPLES)[:, None] * len(members)
+        times = np.bincount(drawn.ravel(), minlength=RESAMPLES * len(members))
+        counts[:, members] = times.reshape(RESAMPLES, len(members))
+    return counts

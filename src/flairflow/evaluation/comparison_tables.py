@@ -42,5 +42,5 @@ def comparison_tables(
         "size_recall": (size_recall.recall_by_size(metrics), size_recall.COLUMNS),
         "lesion_free_share": (lesion_free_share.expected_dice(metrics), lesion_free_share.SHARE_COLUMNS),
         "crossings": (lesion_free_share.best_by_share(metrics), lesion_free_share.CROSSING_COLUMNS),
-        "main": (main_table.main_table(summed), main_table.COLUMNS),
+        "main": (main_table.main_table(summed, metrics), main_table.COLUMNS),
     }

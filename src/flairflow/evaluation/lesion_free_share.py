@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participants_with
-from flairflow.evaluation.scores import Scores, scores_by_label
+from flairflow.evaluation.scores import Scores, comparable, scores_by_label
 from flairflow.images.grid import Array
 from flairflow.tables import Column, column
 
@@ -22,12 +22,13 @@ SHARE_COLUMNS: dict[str, Column] = {
     "share": column("Share of a cohort's scans that have no lesion of this label"),
     "dice": column(
         "Expected mean of dice_or_empty in such a cohort: (1 - share) x mean over scans with a lesion + share x mean "
-        "over scans without, of the test scans that all ensembles have; n/a: there are no such scans"
+        "over scans without, of the test scans that all ensembles have; n/a: there are no such scans, or the ensemble "
+        "has fewer than half of the first one's, so it is left out"
     ),
     "low": column("Lower end of its 95 % interval: percentile bootstrap over participants, with all their scans"),
     "high": column("Upper end of it; n/a: fewer than two participants"),
-    "lesion_scans": column("Scans with a lesion behind it"),
-    "lesion_free_scans": column("Scans without a lesion behind it"),
+    "lesion_scans": column("Scans with a lesion behind it; n/a: left out"),
+    "lesion_free_scans": column("Scans without a lesion behind it; n/a: left out"),
 }
 CROSSING_COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
@@ -36,8 +37,19 @@ CROSSING_COLUMNS: dict[str, Column] = {
     ),
     "to_share": column("Share up to which it has; the crossing with the next one's line"),
     "best": column("The ensemble (tables/lesion_free_share.tsv); of those whose lines are the same each has a row"),
+    "from_low": column(
+        "Lower end of the 95 % interval of from_share: the share from which on this line is above that of the ensemble "
+        "before, in bootstrap draws of participants (0: above it everywhere, 1: nowhere)"
+    ),
+    "from_high": column("Upper end of it; n/a: the first range, or fewer than two participants"),
+    "draws_best": column(
+        "Share of the draws in which it is the best in the middle of its range; who ties has an equal part. n/a: fewer "
+        "than two participants"
+    ),
     "dice_from": column("Its expected dice_or_empty at the lower share"),
     "dice_to": column("Its expected dice_or_empty at the upper share"),
+    "lesion_scans": column("Scans with a lesion behind it"),
+    "lesion_free_scans": column("Scans without a lesion behind it"),
 }
 
 
@@ -49,7 +61,7 @@ def expected_dice(metrics: pd.DataFrame) -> pd.DataFrame:
     lesion-free. Draws of participants are the same for all ensembles.
     """
     rows: list[tuple[object, ...]] = []
-    for scores in _common(metrics):
+    for scores, others in _common(metrics):
         apart = _apart(scores)
         counts = (~np.isnan(apart)).sum(axis=0).reshape(2, -1)
         people = participants_with(apart, scores.participants).reshape(2, -1)
@@ -65,24 +77,58 @@ def expected_dice(metrics: pd.DataFrame) -> pd.DataFrame:
             for number, ensemble in enumerate(scores.ensembles):
                 own.append((scores.label, ensemble, share, dice[number], *bounds[:, number], *counts[:, number]))
         rows += sorted(own, key=lambda row: scores.ensembles.index(str(row[1])))
-    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS))
+        nothing = (np.nan, np.nan, np.nan, pd.NA, pd.NA)
+        rows += [(scores.label, ensemble, share, *nothing) for ensemble in others for share in SHARES]
+    counted = {name: "Int64" for name in SHARE_COLUMNS if name.endswith("scans")}
+    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS)).astype(counted)
 
 
 def best_by_share(metrics: pd.DataFrame) -> pd.DataFrame:
     """For each label the ranges of the share of lesion-free scans in which an ensemble is best, from
     tables/metrics.tsv; columns as in CROSSING_COLUMNS.
 
-    Expected Dice are straight lines over the share (`expected_dice`), so the crossings are exact for these means. No
-    row for a label without test scans of both kinds.
+    Expected Dice are straight lines over the share (`expected_dice`), so the crossings are exact for these means; how
+    sure they are for others like these scans say the draws of participants. No row for a label without test scans of
+    both kinds.
     """
     rows: list[tuple[object, ...]] = []
-    for scores in _common(metrics):
-        ends = _ends(_apart(scores))
-        if not np.isnan(ends).any():
-            for low, high, best in _highest(ends):
-                dice = [(1 - share) * ends[0, best] + share * ends[1, best] for share in (low, high)]
-                rows.append((scores.label, low, high, scores.ensembles[best], *dice))
+    for scores, _ in _common(metrics):
+        apart = _apart(scores)
+        ends = _ends(apart)
+        if np.isnan(ends).any():
+            continue
+        draws = np.stack(np.split(mean_draws(apart, scores.participants), 2, axis=1), axis=1)
+        if participants_with(apart, scores.participants).min() < 2:
+            draws = np.full_like(draws, np.nan)
+        counts = (~np.isnan(apart)).sum(axis=0).reshape(2, -1)[:, 0]
+        found = _highest(ends)
+        for low, high, best in found:
+            before = [number for _, last, number in found if last == low]
+            bounds = _taken_over(draws[..., best] - draws[..., before[0]]) if before else (np.nan, np.nan)
+            surely = _surely_best(draws, (low + high) / 2, best)
+            dice = [(1 - share) * ends[0, best] + share * ends[1, best] for share in (low, high)]
+            rows.append((scores.label, low, high, scores.ensembles[best], *bounds, surely, *dice, *counts))
     return pd.DataFrame(rows, columns=list(CROSSING_COLUMNS))
+
+
+def _taken_over(ahead: Array) -> tuple[float, float]:
+    """The 95 % interval of the share from which on a line is above another one, from draws (R, 2) of how far it is
+    above where the share is 0 and where it is 1."""
+    first, last = ahead[:, :1], ahead[:, 1:]
+    crossing = np.divide(first, first - last, out=np.zeros_like(first), where=first < last)
+    # A line that is behind at 0 and at 1 is nowhere above.
+    crossing = np.where(first >= 0, 0.0, np.where(last <= 0, 1.0, crossing))
+    low, high = interval(np.where(np.isnan(ahead).any(axis=1, keepdims=True), np.nan, crossing))
+    return float(low[0]), float(high[0])
+
+
+def _surely_best(draws: Array, share: float, best: int) -> float:
+    """In which part of the draws (R, 2, E) of the ends a line is the highest at a share."""
+    heights = (1 - share) * draws[:, 0] + share * draws[:, 1]
+    heights = heights[~np.isnan(heights).any(axis=1)]
+    # Rounding must not part lines that are the same.
+    highest = np.isclose(heights, heights.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
+    return float((highest[:, best] / highest.sum(axis=1)).mean()) if len(heights) else np.nan
 
 
 def _highest(ends: Array) -> list[tuple[float, float, int]]:
@@ -104,16 +150,19 @@ def _highest(ends: Array) -> list[tuple[float, float, int]]:
     return sorted((low, high, number) for number, (low, high) in found.items())
 
 
-def _common(metrics: pd.DataFrame) -> list[Scores]:
-    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it; none
-    where it is not known which scans have a lesion."""
+def _common(metrics: pd.DataFrame) -> list[tuple[Scores, list[str]]]:
+    """The scores of each label, of ensembles that have `dice_or_empty` and scans of which all of these have it, with
+    the ensembles that are left out as they have other scans (`comparable`); none where it is not known which scans
+    have a lesion."""
     found = []
     for scores in scores_by_label(metrics, (SCORE, *OF_LESIONS)):
         if SCORE in scores.metrics and len(scores.metrics) > 1:
-            missing = np.isnan(scores.of_metric(SCORE))
-            measured = scores.by(np.asarray(~missing.all(axis=0)))
+            known = ~np.isnan(scores.of_metric(SCORE))
+            chosen = comparable(known)
+            measured = scores.by(chosen)
             if measured.ensembles:
-                found.append(measured.of(np.asarray(~np.isnan(measured.of_metric(SCORE)).any(axis=1))))
+                others = scores.by(known.any(axis=0) & ~chosen).ensembles
+                found.append((measured.of(np.asarray(known[:, chosen].all(axis=1))), list(others)))
     return found
 
 

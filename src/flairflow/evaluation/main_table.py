@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
@@ -30,9 +31,14 @@ COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "ensemble": column("What segmented"),
     "view": column("View of tables/summary.tsv, the primary one"),
-    "lesion_scans": column("Scans with a lesion"),
-    "lesion_free_scans": column("Scans known to have none"),
+    "scans": column("Scans with a score"),
+    "lesion_scans": column("Scans with a lesion; n/a: the scores do not say which these are"),
+    "lesion_free_scans": column("Scans known to have none; n/a: the scores do not say which these are"),
     "participants": column("Participants whose scans they are"),
+    "other_scans": column(
+        "Whether these are not the same scans as those of the label's first ensemble: means of different scans do not "
+        "say which ensemble is better"
+    ),
 }
 for _name in SHOWN:
     COLUMNS |= {
@@ -41,6 +47,7 @@ for _name in SHOWN:
         f"{_name}_high": column("Upper end of it", METRICS[_name].units),
         f"{_name}_scans": column("Scans on which it is defined"),
     }
+_SMALL = r"\fontsize{6}{7}\selectfont "
 _ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0"}
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -51,6 +58,7 @@ _LATEX = {
     "$": r"\$",
     "{": r"\{",
     "}": r"\}",
+    "\xa0": "~",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "↑": r"$\uparrow$",
@@ -59,26 +67,33 @@ _LATEX = {
 }
 
 
-def main_table(summary: pd.DataFrame) -> pd.DataFrame:
+def main_table(summary: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """A row per label and ensemble of tables/summary.tsv in its primary view; columns as in COLUMNS, NaN for metrics
-    that an ensemble does not have."""
+    that an ensemble does not have.
+
+    metrics : tables/metrics.tsv, which the summary is of; it says whether ensembles have the same scans.
+    """
+    scored = metrics[metrics[metrics.columns.intersection(list(METRICS))].notna().any(axis=1)]
+    scans = {key: set(own) for key, own in scored.groupby(["label", "ensemble"])["scan"]}
     primary = summary[summary["primary"].astype(bool)]
     ensembles = list(primary["ensemble"].unique())
     rows: list[dict[str, object]] = []
     for label, of_label in primary.groupby("label", sort=False):
-        for ensemble in [name for name in ensembles if (of_label["ensemble"] == name).any()]:
+        present = [name for name in ensembles if (of_label["ensemble"] == name).any()]
+        for ensemble in present:
             own = of_label[of_label["ensemble"] == ensemble].set_index("metric")
-            where = own.index.map(lambda name: METRICS[name].where)
             row: dict[str, object] = {"label": label, "ensemble": ensemble, "view": own["view"].iloc[0]}
-            for name, kind in (("lesion_scans", "lesion"), ("lesion_free_scans", "free")):
-                row[name] = int(own.loc[where == kind, "scans"].max()) if (where == kind).any() else 0
+            row |= dict(zip(("scans", "lesion_scans", "lesion_free_scans"), _counts(own["scans"]), strict=True))
             row["participants"] = int(own["participants"].max())
+            row["other_scans"] = scans[label, ensemble] != scans[label, present[0]]
             for name in own.index.intersection(SHOWN):
                 found = own.loc[name]
                 row |= {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
                 row[f"{name}_scans"] = int(found["scans"])
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({f"{name}_scans": "Int64" for name in SHOWN})
+    counts = [name for name in COLUMNS if name.endswith("scans") and name != "other_scans"]
+    types = {"other_scans": "bool"} | dict.fromkeys(counts, "Int64")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -98,22 +113,30 @@ def as_latex(table: pd.DataFrame) -> str:
 
 
 def latex_table(caption: str, header: list[str], body: list[list[str]]) -> list[str]:
-    """The lines of a `table*`: two columns of names, the first of which has a rule where it changes, then numbers."""
-    rows = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *body)]
-    # A rule between labels.
-    breaks = [number for number in range(1, len(body)) if body[number][0] != body[number - 1][0]]
-    for number in reversed(breaks):
-        rows.insert(number + 1, r"\midrule")
+    """The lines of a `table*` as wide as a page: two columns of names, the first of which has a rule where it changes,
+    then numbers. What is in brackets behind a number stands below it, and headings are broken between words."""
+    rows: list[str] = []
+    for number, cells in enumerate(body):
+        if number and cells[0] != body[number - 1][0]:
+            rows.append(r"\midrule")
+        names, numbers = cells[:2], [_parts(cell) for cell in cells[2:]]
+        rows.append(" & ".join(map(_escaped, [*names, *(first for first, _ in numbers)])) + r" \\")
+        if any(below for _, below in numbers):
+            lower = [rf"{_SMALL}{_escaped(below)}" if below else "" for _, below in numbers]
+            rows.append(" & ".join(["", "", *lower]) + r" \\")
+    broken = [r" \\ ".join(map(_escaped, _heading(name))) for name in header]
+    heads = [rf"\shortstack{{{lines}}}" for lines in broken]
     return [
         r"\begin{table*}",
         r"\centering",
-        r"\footnotesize",
+        r"\scriptsize",
+        r"\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{_escaped(caption)}}}",
         rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
         r"\toprule",
-        rows[0],
+        " & ".join(heads) + r" \\",
         r"\midrule",
-        *rows[1:],
+        *rows,
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table*}",
@@ -127,17 +150,19 @@ def markdown_table(header: list[str], body: list[list[str]]) -> list[str]:
 
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Title, header and cells of each block, without metrics and ensembles that have nothing in it."""
-    for title, names in BLOCKS.items():
-        shown = [name for name in names if table[name].notna().any()]
-        # A metric of two blocks alone makes no second one.
-        if own := [name for name in shown if sum(name in other for other in BLOCKS.values()) == 1]:
+    known = [name for name in SHOWN if table[name].notna().any()]
+    single = [name for name in known if sum(name in other for other in BLOCKS.values()) == 1]
+    for number, (title, names) in enumerate(BLOCKS.items()):
+        shown = [name for name in names if name in known]
+        # A metric of several blocks makes none by itself, but for the first where there is nothing else.
+        if own := [name for name in shown if name in single] if single else shown[: len(shown) * (not number)]:
             arrows = [f"{name.replace('_', ' ')} {_ARROWS[METRICS[name].better or 'zero']}" for name in shown]
             rows = table[table[own].notna().any(axis=1)].to_dict("records")
             body = [
                 [
                     str(row["label"]),
                     str(row["ensemble"]),
-                    f"{row['lesion_scans']} + {row['lesion_free_scans']}",
+                    _sizes(row),
                     *(_cell(row, name) for name in shown),
                 ]
                 for row in rows
@@ -150,25 +175,69 @@ def _cell(row: Mapping[Hashable, Any], name: str) -> str:
     mean, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
     if np.isnan(mean):
         return "n/a"
-    return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+    expected = row[{"lesion": "lesion_scans", "free": "lesion_free_scans", "all": "scans"}[METRICS[name].where]]
+    fewer = "" if row[f"{name}_scans"] == expected else f" ({row[f'{name}_scans']:.0f})"
+    return f"{mean:.{digits}f}{fewer}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _counts(scans: pd.Series) -> tuple[int, int | None, int | None]:
+    """By metric the scans on which it is defined: how many there are, with a lesion, and without. Where only metrics
+    of all scans say how many there are of one kind it is what the other leaves; None where nothing tells them apart."""
+    kinds = scans.groupby(scans.index.map(lambda name: METRICS[name].where)).max().astype(int).to_dict()
+    lesion, free, every = (kinds.get(kind) for kind in ("lesion", "free", "all"))
+    if lesion is None and free is None:
+        return every or 0, None, None
+    lesion = max((every or 0) - (free or 0), 0) if lesion is None else lesion
+    free = max((every or 0) - lesion, 0) if free is None else free
+    return lesion + free, lesion, free
+
+
+def _sizes(row: Mapping[Hashable, Any]) -> str:
+    kinds = row["lesion_scans"], row["lesion_free_scans"]
+    text = f"{row['scans']}" if pd.isna(kinds[0]) else f"{kinds[0]:.0f} + {kinds[1]:.0f}"
+    return f"{text} *" if row["other_scans"] else text
 
 
 def _caption(table: pd.DataFrame) -> str:
     view = ", ".join(table["view"].unique()) or "n/a"
     counts = [
-        f"{label}: n = {_range(own['lesion_scans'])} + {_range(own['lesion_free_scans'])} "
-        f"(participants: {_range(own['participants'])})"
+        f"{label}: n = {_sizes_of_all(own)} (participants: {_range(own['participants'])})"
         for label, own in table.groupby("label", sort=False)
     ]
     return (
         f"Means over the test scans ({view}) with 95 % bootstrap intervals, participants drawn with all their scans. "
-        "n: scans with a lesion + scans without. " + "; ".join([*counts, ""]).strip().rstrip(";") + "."
+        "n: scans with a lesion + scans without, one number where the scores do not say which have one. In round "
+        "brackets after a mean: the scans it is of, where it is not defined for all of these (a distance is not where "
+        "nothing is predicted). "
+        + ("*: not the same scans as those of the label's first ensemble. " if table["other_scans"].any() else "")
+        + "; ".join([*counts, ""]).strip().rstrip(";")
+        + "."
     )
 
 
+def _sizes_of_all(own: pd.DataFrame) -> str:
+    known = own.dropna(subset=["lesion_scans"])
+    if known.empty:
+        return _range(own["scans"])
+    return f"{_range(known['lesion_scans'])} + {_range(known['lesion_free_scans'])}"
+
+
 def _range(counts: pd.Series) -> str:
-    low, high = counts.min(), counts.max()
+    low, high = int(counts.min()), int(counts.max())
     return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _parts(cell: str) -> tuple[str, str]:
+    """A number, with the count it is of, and the brackets that follow it: an interval, or what was published."""
+    number, bracket, rest = cell.partition(" [")
+    if not bracket and ";" in cell:
+        number, bracket, rest = cell.partition(" (")
+    return number, bracket.strip() + rest
+
+
+def _heading(name: str) -> list[str]:
+    """The lines of a heading: of a few letters each, with the arrow of its direction beside the last word."""
+    return textwrap.wrap(name.replace(" ↑", "\xa0↑").replace(" ↓", "\xa0↓").replace(" → 0", "\xa0→\xa00"), 11)
 
 
 def _line(cells: list[str]) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means
 from flairflow.evaluation.metrics import METRICS
-from flairflow.evaluation.scores import Scores, scores_by_label
+from flairflow.evaluation.scores import Scores, scores_by_label, views
 from flairflow.evaluation.statistics import holm, rank_biserial, signed_rank_p, standardised_difference
 from flairflow.tables import Column, column
 
@@ -16,6 +16,11 @@ COLUMNS: dict[str, Column] = {
     "metric": column(
         "A column of metrics.tsv, of those that have a better direction; volume errors without their sign"
     ),
+    "view": column(
+        "What is compared",
+        levels={"pooled": "all scans", "dataset": "the scans of one dataset; only where there are several datasets"},
+    ),
+    "dataset": column("The dataset of the view `dataset`; n/a in the other"),
     "ensemble": column("What segmented"),
     "other": column("What it is compared with"),
     "scans": column("Scans of which both have a score: all else is of these"),
@@ -26,7 +31,7 @@ COLUMNS: dict[str, Column] = {
     "low": column("Lower end of its 95 % interval: percentile bootstrap over participants, with all their scans"),
     "high": column("Upper end of it; n/a: fewer than two participants"),
     "p": column("Wilcoxon's signed-rank test, two-sided, of the participants' mean differences"),
-    "p_holm": column("p adjusted by Holm's method over all pairs of the same label and metric"),
+    "p_holm": column("p adjusted by Holm's method over all pairs of the same label, metric, view and dataset"),
     "rank_biserial": column(
         "Matched-pairs rank-biserial correlation of the participants' mean differences: 1 where `ensemble` has the "
         "higher score in all, -1 where in none"
@@ -36,7 +41,8 @@ COLUMNS: dict[str, Column] = {
 
 
 def compare_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
-    """A row per label, metric and two ensembles that have scores of it, from tables/metrics.tsv; columns as in COLUMNS.
+    """A row per label, metric, view and two ensembles that have scores of it, from tables/metrics.tsv; columns as in
+    COLUMNS.
 
     Scans of one participant are no independent evidence. So the test and both effect sizes are of one number per
     participant, the mean difference over that participant's scans, and the interval draws participants. Metrics that
@@ -45,7 +51,13 @@ def compare_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
     directed = [name for name, metric in METRICS.items() if metric.better]
     rows: list[tuple[object, ...]] = []
     for scores in scores_by_label(metrics, directed):
-        own = [row for part in scores.populations() for metric in part.metrics for row in _pairs(part, metric)]
+        own = [
+            (part.label, metric, view, dataset, *row)
+            for part in scores.populations()
+            for view, dataset, seen in views(part)
+            for metric in part.metrics
+            for row in _pairs(seen, metric)
+        ]
         rows += sorted(own, key=lambda row: scores.metrics.index(str(row[1])))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -75,8 +87,6 @@ def _pairs(part: Scores, metric: str) -> list[tuple[object, ...]]:
         bounds = (lows[pair], highs[pair]) if several[pair] else (np.nan, np.nan)
         rows.append(
             (
-                part.label,
-                metric,
                 part.ensembles[one],
                 part.ensembles[other],
                 int(both.sum()),

@@ -8,7 +8,7 @@ from scipy import stats
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means
 from flairflow.evaluation.metrics import METRICS
-from flairflow.evaluation.scores import Scores, scores_by_label
+from flairflow.evaluation.scores import Scores, comparable, scores_by_label
 from flairflow.evaluation.statistics import friedman_p
 from flairflow.images.grid import Array
 from flairflow.tables import Column, column
@@ -17,7 +17,10 @@ RANK_COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "metric": column("A column of metrics.tsv, of those that have a better direction"),
     "ensemble": column("What segmented"),
-    "scans": column("Scans of which every ensemble with this metric has a score: all else is of these"),
+    "scans": column(
+        "Scans of which every ensemble with this metric has a score: all else is of these. n/a: the ensemble has fewer "
+        "than half of the first one's scans, so it is left out"
+    ),
     "participants": column("Participants whose scans they are"),
     "left_out": column("Scans of which some have a score and others not; they count nowhere here"),
     "mean_rank": column("Mean over participants of the rank among the ensembles, by the mean of its scans; 1 is best"),
@@ -42,7 +45,8 @@ def rank_ensembles(metrics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Per label and metric the ensembles are ranked within each participant, by the mean over the participant's scans,
     ties getting their mean rank. Which is better says the metric's definition; of metrics best at 0 it is the absolute
-    value. Only scans that all ensembles with the metric have are ranked, and only ensembles that have any score of it.
+    value. Only scans that all ensembles with the metric have are ranked. Ensembles that have hardly any of these scans
+    are left out (`comparable`); they have a row without ranks.
     """
     directed = [name for name, metric in METRICS.items() if metric.better]
     ranks: list[tuple[object, ...]] = []
@@ -53,13 +57,17 @@ def rank_ensembles(metrics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
                 rows, shares = _rank(scores, metric)
                 ranks += rows
                 stability += shares
-    return pd.DataFrame(ranks, columns=list(RANK_COLUMNS)), pd.DataFrame(stability, columns=list(STABILITY_COLUMNS))
+    counts = dict.fromkeys(("scans", "participants", "left_out"), "Int64")
+    return pd.DataFrame(ranks, columns=list(RANK_COLUMNS)).astype(counts), pd.DataFrame(
+        stability, columns=list(STABILITY_COLUMNS)
+    )
 
 
 def _rank(scores: Scores, metric: str) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     cost = {"higher": np.negative, "lower": np.positive, "zero": np.abs}[METRICS[metric].better or "zero"]
     values = cost(scores.of_metric(metric))
-    measured = np.flatnonzero(~np.isnan(values).all(axis=0))
+    chosen = comparable(~np.isnan(values))
+    measured = np.flatnonzero(chosen)
     names = [scores.ensembles[number] for number in measured]
     known = ~np.isnan(values[:, measured])
     complete = known.all(axis=1)
@@ -77,6 +85,8 @@ def _rank(scores: Scores, metric: str) -> tuple[list[tuple[object, ...]], list[t
     p = friedman_p(own)
     about = int(complete.sum()), len(own), left_out
     rows = [(scores.label, metric, name, *about, mean[i], low[i], high[i], p) for i, name in enumerate(names)]
+    others = scores.by(~np.isnan(values).all(axis=0) & ~chosen).ensembles
+    rows += [(scores.label, metric, name, *[pd.NA] * 3, *[np.nan] * 4) for name in others]
     stability = [
         (scores.label, metric, name, place + 1, shares[i, place])
         for i, name in enumerate(names)

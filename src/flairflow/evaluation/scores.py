@@ -65,6 +65,13 @@ class Scores:
                 yield replace(own, metrics=names, values=own.values[:, :, chosen])
 
 
+def views(scores: Scores) -> list[tuple[str, str | None, Scores]]:
+    """The scores of all scans (`pooled`), then, where there are several datasets, those of each (`dataset`)."""
+    names = np.unique(scores.datasets)
+    each = [("dataset", str(name), scores.of(scores.datasets == name)) for name in names if len(names) > 1]
+    return [("pooled", None, scores), *each]
+
+
 def scores_by_label(table: pd.DataFrame, metrics: Iterable[str]) -> list[Scores]:
     """The scores of each label of tables/metrics.tsv, in the table's order of labels and ensembles.
 
@@ -91,6 +98,20 @@ def scores_by_label(table: pd.DataFrame, metrics: Iterable[str]) -> list[Scores]
         )
         found.append(Scores(str(label), scans, datasets, people, tuple(known), tuple(names), values))
     return found
+
+
+def comparable(known: Array) -> Array:
+    """Which ensembles (E,) can be compared on common scans: those with at least half of the scans of the first one that
+    has any. Results of other scans would else leave none that all have.
+
+    known : (N, E), whether an ensemble has a score of a scan.
+    """
+    measured = known.any(axis=0)
+    if not measured.any():
+        return measured
+    first = known[:, int(np.argmax(measured))]
+    chosen: Array = measured & (known[first].mean(axis=0) >= 0.5)
+    return chosen
 
 
 def warn_of_other_scans(table: pd.DataFrame) -> None:

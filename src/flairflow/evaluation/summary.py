@@ -43,8 +43,9 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
     """A row per label, metric, ensemble and view from tables/metrics.tsv, columns as in COLUMNS; no row where there is
     no score.
 
-    Intervals are percentiles of 9,999 draws of the participants of the view, each with all of its scans; for `macro`
-    participants are drawn within each dataset, and a dataset of one participant is always drawn as it is.
+    Intervals are percentiles of 9,999 draws of the participants of the view, each with all of its scans. For `macro`
+    participants are drawn within each dataset, and those who are in several datasets, with their scans of all, among
+    those who are in the same ones; a single participant of a kind is always drawn.
     """
     rows: list[tuple[object, ...]] = []
     for scores in scores_by_label(metrics, METRICS):
@@ -65,14 +66,16 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
 def _views(part: Scores) -> list[tuple[str, str | None, pd.DataFrame]]:
     """The views with a table each; its rows are ensembles, and metrics within them."""
     datasets, total, times, broad = [], np.array(0.0), np.array(0), np.array(False)
-    for number, name in enumerate(np.unique(part.datasets), start=1):
-        # Datasets of as many participants would else be drawn alike.
-        table, draws = _over_scans(part.of(part.datasets == name), seed=number)
+    strata, flat = _datasets_of_participants(part), part.values.reshape(len(part.scans), -1)
+    for name in np.unique(part.datasets):
+        within = part.datasets == name
+        table = _over_scans(part.of(within))
         datasets.append(("dataset", str(name), table))
+        draws = mean_draws(np.where(within[:, None], flat, np.nan), part.participants, strata)
         total = total + np.nan_to_num(draws)
         times = times + ~np.isnan(draws)
         broad = broad | (table["participants"].to_numpy() > 1)
-    pooled, _ = _over_scans(part, seed=0)
+    pooled = _over_scans(part)
     with np.errstate(invalid="ignore"):
         low, high = interval(total / times)
     means = pd.concat([table["mean"] for _, _, table in datasets], axis=1)
@@ -90,12 +93,19 @@ def _views(part: Scores) -> list[tuple[str, str | None, pd.DataFrame]]:
     return [("pooled", None, pooled), ("macro", None, macro), *datasets]
 
 
-def _over_scans(part: Scores, seed: int) -> tuple[pd.DataFrame, Array]:
+def _datasets_of_participants(part: Scores) -> Array:
+    """For each scan (N,) in which datasets its participant has scans."""
+    rows = pd.DataFrame({"dataset": part.datasets, "participant": part.participants})
+    sets = rows.groupby("participant")["dataset"].agg(lambda names: "\t".join(sorted(set(names))))
+    return np.asarray(rows["participant"].map(sets), dtype=str)
+
+
+def _over_scans(part: Scores) -> pd.DataFrame:
     flat = part.values.reshape(len(part.scans), -1)
-    values, draws = pd.DataFrame(flat), mean_draws(flat, part.participants, seed)
+    values, draws = pd.DataFrame(flat), mean_draws(flat, part.participants)
     participants = participants_with(flat, part.participants)
     low, high = (np.where(participants > 1, bound, np.nan) for bound in interval(draws))
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "scans": values.count(),
             "participants": participants,
@@ -106,4 +116,3 @@ def _over_scans(part: Scores, seed: int) -> tuple[pd.DataFrame, Array]:
             "high": high,
         }
     )
-    return table, draws

@@ -38,7 +38,11 @@ def agreement(metrics: pd.DataFrame, table: pd.DataFrame, label: str, ensembles:
     """
     own = of_label(metrics, label).dropna(subset=["reference_ml", "predicted_ml"])
     log = spans_decades(own["reference_ml"].to_numpy(float))
-    rows = of_label(table, label, scale="log" if log else "ml").dropna(subset=["bias"]).set_index("ensemble")
+    rows = (
+        of_label(table, label, view="pooled", scale="log" if log else "ml")
+        .dropna(subset=["bias"])
+        .set_index("ensemble")
+    )
     shown = [name for name in ensembles if name in rows.index]
     across = min(ACROSS, max(len(shown), 1))
     down = max(-(-len(shown) // across), 1)

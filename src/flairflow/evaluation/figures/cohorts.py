@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from flairflow.evaluation.figures.style import (
     GREY,
+    NOT_SHARED,
     SIGNS,
     Drawing,
     apart,
     counted,
+    left_out,
     of_label,
     plain,
     say,
@@ -29,6 +32,9 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     shares, crossings : tables/lesion_free_share.tsv and tables/crossings.tsv.
     """
     own = of_label(shares, label)
+    others = list(dict.fromkeys(own.loc[own["lesion_scans"].isna(), "ensemble"]))
+    own = own.dropna(subset=["lesion_scans"])
+    nowhere = len(own) and not own[["lesion_scans", "lesion_free_scans"]].to_numpy().any()
     lesion, free = (counted(own[f"{kind}_scans"]) for kind in ("lesion", "lesion_free"))
     # The ends rest on one kind of scan alone; in between there is a value only where there are both.
     between = own[own["share"].between(0, 1, inclusive="neither")].dropna(subset=["dice"])
@@ -42,12 +48,13 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     for name, curve in curves.items():
         if name not in best:
             axis.plot(100 * curve["share"], curve["dice"], color="0.6", linewidth=0.8, zorder=1, label=f"_{name}")
-    where = {}
+    where, sure = {}, {}
     for number, name in enumerate(best):
+        rows = stretches[stretches["best"] == name]
         where[name] = " and ".join(
-            f"{_percent(row.from_share)} to {_percent(row.to_share)} %"
-            for row in stretches[stretches["best"] == name].itertuples()
+            f"{_percent(row.from_share)} to {_percent(row.to_share)} %" for row in rows.itertuples()
         )
+        sure[name] = " and ".join(map(_certainty, rows.itertuples()))
         words = f"{short(name)}: best at {where[name]}"
         _draw(axis, curves[name], SIGNS[number % len(SIGNS)], number, words)
     _mark_crossings(axis, [float(share) for share in sorted(set(stretches["from_share"])) if share > 0])
@@ -60,15 +67,16 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
         narrow = all(len(name) + len(shares) < 40 for name, shares in where.items())
         figure.legend(loc="outside lower left", ncols=2 if narrow else 1, handlelength=3.4)
     else:
-        say(axis, "no such scan: it takes scans with a lesion and scans known to have none")
+        say(axis, NOT_SHARED if nowhere else "no such scan: it takes scans with a lesion and scans known to have none")
     return Drawing(
         figure,
         f"{label}: which ensemble for which cohort",
         f"{label}: expected Dice of a scan from a cohort, by the share of the cohort's scans that have no lesion; "
         f"such a scan counts 1 if none is predicted and 0 otherwise. From {lesion} test scans with a lesion and "
-        f"{free} without. Best at: "
-        f"{'; '.join(f'{plain(name)} {text}' for name, text in where.items()) or 'not known'}. Those have 95 % "
-        "bootstrap intervals by participant (bands); dotted lines: where the best one changes. The others are grey, "
+        f"{free} without, which all of them were scored on.{left_out(others)} Best at: "
+        f"{'; '.join(f'{plain(name)} {text}{sure[name]}' for name, text in where.items()) or 'not known'}. In "
+        "brackets the 95 % interval of where it begins, and in how many draws it is best in the middle. Those have 95 "
+        "% bootstrap intervals by participant (bands); dotted lines: where the best one changes. The others are grey, "
         "their intervals are in the table.",
         ("lesion_free_share", "crossings"),
     )
@@ -133,6 +141,12 @@ def _name_ends(axis: Axes, ends: Mapping[str, float], best: Sequence[str]) -> No
                 "relpos": (0, 0.5),
             },
         )
+
+
+def _certainty(row: Any) -> str:
+    """How sure it is that an ensemble is best in a range, a row of tables/crossings.tsv."""
+    begins = "" if pd.isna(row.from_low) else f"from {_percent(row.from_low)} to {_percent(row.from_high)} %, "
+    return "" if pd.isna(row.draws_best) else f" ({begins}{100 * row.draws_best:.0f} % of draws)"
 
 
 def _percent(share: float) -> str:

@@ -37,7 +37,7 @@ def differences(
     others = [name for name in ensembles if name != baseline]
     figure, axes = sheet(0.95 + row_height(others) * max(len(others), 2), 1, len(metrics))
     for number, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
-        rows = from_baseline(of_label(pairs, label, metric=metric.name), baseline)
+        rows = from_baseline(of_label(pairs, label, metric=metric.name, view="pooled"), baseline)
         rows = rows[rows.index.isin(others)]
         found = [(place, rows.loc[name]) for place, name in enumerate(others) if name in rows.index]
         for place, row in found:
@@ -60,6 +60,8 @@ def differences(
         f"{label}: means of the paired differences from {plain(baseline)} (the line at 0) over the n scans of which "
         "both have the score, with 95 % bootstrap intervals by participant. Filled: the signed-rank test, adjusted "
         f"for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. "
+        f"The adjustment is within one metric: whoever reads all {len(metrics)} panels as one "
+        "question has to correct further. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("pairs",),
     )

@@ -9,9 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from flairflow.evaluation.figures.style import (
+    NOT_SHARED,
     Drawing,
     counted,
     in_lines,
+    left_out,
     name_rows,
     of_label,
     plain,
@@ -35,8 +37,12 @@ def rank_stability(
     """
     figure, axes = sheet(0.75 + row_height(ensembles, 0.19) * max(len(ensembles), 2), 1, len(metrics))
     tests = []
+    others: dict[str, None] = {}
     for axis, metric in zip(axes, metrics, strict=True):
-        rows = of_label(ranks, label, metric=metric.name).dropna(subset=["mean_rank"]).set_index("ensemble")
+        rows = of_label(ranks, label, metric=metric.name).set_index("ensemble")
+        others |= dict.fromkeys(rows.index[rows["scans"].isna()])
+        apart = rows["scans"].eq(0).any()
+        rows = rows.dropna(subset=["mean_rank"])
         rows = rows[rows.index.isin(ensembles)].sort_values("mean_rank", kind="stable")
         axis.set_title(f"{plain(metric.name)}\n{population(metric)}, n = {counted(rows['scans'])}")
         axis.spines[:].set_visible(False)
@@ -44,7 +50,7 @@ def rank_stability(
         if rows.empty:
             axis.set_xticks([])
             axis.set_yticks([])
-            say(axis)
+            say(axis, NOT_SHARED if apart else "no such scan")
             continue
         places = range(1, len(rows) + 1)
         own = of_label(shares, label, metric=metric.name)
@@ -65,7 +71,7 @@ def rank_stability(
         f"{label}: stability of the ranking",
         f"{label}: percent of the bootstrap draws of participants in which an ensemble takes a rank, 1 the best; "
         "empty: less than 0.5 %. In brackets the mean rank over participants, by which the rows are ordered. n: "
-        "scans that all of them were scored on. Friedman's test that all rank alike: "
+        f"scans that all of them were scored on.{left_out(others)} Friedman's test that all rank alike: "
         f"{'; '.join(tests) or 'no such scan'}. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("rank_stability", "ranks"),

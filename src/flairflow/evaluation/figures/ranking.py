@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from flairflow.evaluation.figures.style import (
     BLUE,
     GREY,
+    NOT_SHARED,
     ORANGE,
     Drawing,
     counted,
     in_lines,
+    left_out,
     of_label,
     plain,
     row_height,
@@ -22,18 +25,23 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
+from flairflow.evaluation.scores import comparable, scores_by_label
+from flairflow.evaluation.summary import summarise
 
 
 @styled
-def ranking(summary: pd.DataFrame, label: str, bearing: Metric, whole: Metric, ensembles: Sequence[str]) -> Drawing:
+def ranking(metrics: pd.DataFrame, label: str, bearing: Metric, whole: Metric, ensembles: Sequence[str]) -> Drawing:
     """A line per ensemble from its rank among scans with a lesion to its rank among all scans, with the means.
 
-    summary : tables/summary.tsv, of which the primary view is drawn; bearing, whole : the metrics of the two sides.
+    metrics : tables/metrics.tsv; bearing, whole : the metrics of the two sides. Means are over the scans that all
+    ensembles have which are drawn: a rank among means of different scans would say which scans are hard.
     """
-    rows = of_label(summary, label)
-    rows = rows[rows["primary"].astype(bool) & rows["ensemble"].isin(ensembles)].dropna(subset=["mean"])
+    both, others, shared = _shared(of_label(metrics, label), [bearing.name, whole.name], ensembles)
+    rows = summarise(shared)
+    rows = rows[rows["primary"]]
     sides = [rows[rows["metric"] == metric.name].set_index("ensemble") for metric in (bearing, whole)]
-    both = [name for name in ensembles if all(name in side.index for side in sides)]
+    known = bool(both)
+    both = [name for name in both if all(name in side.index for side in sides)]
     left, right = (side.loc[both] for side in sides)
     height = row_height(ensembles)
     figure, (axis,) = sheet(0.45 + height * max(len(both), 2))
@@ -50,18 +58,39 @@ def ranking(summary: pd.DataFrame, label: str, bearing: Metric, whole: Metric, e
     if both:
         _draw(axis, left, right)
     else:
-        say(axis)
-    view = ", ".join(dict.fromkeys(rows["view"])) or "no"
+        say(axis, NOT_SHARED if known else "no such scan")
     return Drawing(
         figure,
         f"{label}: the ranking by which scans count",
         f"{label}: ensembles ranked by mean {plain(bearing.name)} over the scans with a lesion (left) and by mean "
         f"{plain(whole.name)} over all scans (right), where a scan without a lesion counts 1 if none is predicted "
-        f"and 0 otherwise. Beside the rank the mean with its 95 % bootstrap interval by participant ({view} view). "
+        f"and 0 otherwise. Means are over the n scans that all of them were scored on.{left_out(others)} "
+        "Beside the rank the mean with its 95 % bootstrap interval by participant (pooled view). "
         "Solid blue with circles: first on the left; dashed orange with squares: first on the right; solid black "
         "with diamonds: first on both.",
-        ("summary",),
+        ("metrics",),
     )
+
+
+def _shared(
+    own: pd.DataFrame, names: Sequence[str], ensembles: Sequence[str]
+) -> tuple[list[str], list[str], pd.DataFrame]:
+    """The ensembles that have both metrics and can be compared, those that cannot (`comparable`), and the scores of the
+    former, without those of scans that not all of them have."""
+    scores = next(iter(scores_by_label(own[own["ensemble"].isin(ensembles)], names)), None)
+    if scores is None:
+        return [], [], own
+    known = ~np.isnan(scores.values)
+    able = known.any(axis=0).all(axis=1)
+    chosen = able & np.all([comparable(known[..., place] & able) for place in range(len(names))], axis=0)
+    drawn, others = (
+        [name for name in ensembles if name in scores.by(part).ensembles] for part in (chosen, able & ~chosen)
+    )
+    kept = own[own["ensemble"].isin(drawn)].copy()
+    for place, name in enumerate(names):
+        common = scores.scans[known[:, chosen, place].all(axis=1)]
+        kept[name] = kept[name].where(kept["scan"].astype(str).isin(common))
+    return drawn, others, kept[["scan", "dataset", "participant", "ensemble", "label", *names]]
 
 
 def _draw(axis: Axes, left: pd.DataFrame, right: pd.DataFrame) -> None:

@@ -31,6 +31,8 @@ SIGNS = (
     ("#cc79a7", "dotted", "D"),
     ("#000000", (0, (6, 1, 1, 1, 1, 1)), "v"),
 )
+# In place of a comparison of ensembles that have scans, but none in common.
+NOT_SHARED = "no scan that all ensembles have"
 # Letters in a line beside an axis.
 NAME_WIDTH = 21
 
@@ -153,6 +155,12 @@ def counted(numbers: Iterable[float]) -> str:
     """Numbers that may differ between ensembles: "575" or "575 to 594"."""
     values = sorted({int(number) for number in numbers})
     return " to ".join(f"{value:,}" for value in dict.fromkeys(values[:1] + values[-1:])) or "0"
+
+
+def left_out(names: Iterable[str]) -> str:
+    """A sentence for captions: who is not drawn for having other scans (`scores.comparable`)."""
+    listed = ", ".join(map(plain, names))
+    return f" Left out, with fewer than half of the first ensemble's scans: {listed}." if listed else ""
 
 
 def of_label(table: pd.DataFrame, label: str, **where: str) -> pd.DataFrame:

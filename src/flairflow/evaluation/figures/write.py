@@ -78,7 +78,7 @@ def draw_tables(tables: Mapping[str, pd.DataFrame], label: str) -> dict[str, Dra
     lesions, false = _common(own, LESIONS), _common(own, FALSE)
     baseline = ensembles[0] if ensembles else "none"
     return {
-        "ranking": ranking(tables["summary"], label, DICE, WHOLE, ensembles),
+        "ranking": ranking(metrics, label, DICE, WHOLE, ensembles),
         "cohorts": cohorts(tables["lesion_free_share"], tables["crossings"], label, ensembles),
         "differences": differences(tables["pairs"], label, (DICE, WHOLE, lesions), baseline, ensembles),
         "rank_stability": rank_stability(tables["rank_stability"], tables["ranks"], label, (DICE, WHOLE), ensembles),
