@@ -630,7 +630,7 @@ def test_a_scan_that_stands_twice_once_it_is_paired_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("columns", "values", "refused"),
     [
-        # Own scans 1 and 2 have a lesion (n_gt 2 and 1), scan 3 has none.
+        # Own scans 1 and 2 have a lesion (n_gt 2 and 1), scan 3 has none (not counted).
         (["dice"], [[0.5], [0.4], [1.0]], True),
         (["lfp_empty"], [[np.nan], [3], [0]], True),
         (["reference_ml"], [[0.2], [0.0], [0.0]], True),
@@ -644,7 +644,12 @@ def test_ensembles_are_compared_where_they_saw_the_same_masks(
     about = pd.DataFrame({"scan": [f"ds_sub-{n}" for n in (1, 2, 3)], "dataset": "ds"})
     about = about.assign(participant=about["scan"], label="A")
     theirs = pd.concat([about.assign(ensemble="theirs"), pd.DataFrame(values, columns=columns)], axis=1)
-    own = about.assign(ensemble="marginal", n_gt=[2, 1, 0], dice=[0.5, 0.0, np.nan], lfp_empty=[np.nan, np.nan, 0])
+    own = about.assign(
+        ensemble="marginal",
+        n_gt=pd.Series([2, 1, None], dtype=object),
+        dice=[0.5, 0.0, np.nan],
+        lfp_empty=[np.nan, np.nan, 0],
+    )
     own = own.assign(dice_or_empty=[0.5, 0.0, 1], reference_ml=[0.2, 0.1, 0])
     for name, table in (("theirs", theirs), ("own", own)):
         table.to_csv(tmp_path / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")

@@ -104,7 +104,8 @@ def check_references(table: pd.DataFrame) -> None:
         given[[name for name in metrics if METRICS[name].where == where]].any(axis=1) for where in ("lesion", "free")
     )
     for name in set(metrics) & {"n_gt", "reference_ml"}:
-        lesion, free = lesion | (table[name] > 0), free | (table[name] == 0)
+        size = table[name].astype(float)
+        lesion, free = lesion | (size > 0), free | (size == 0)
     faults = []
     for label, own in table.assign(lesion=lesion, free=free).groupby("label", sort=False):
         status = own.groupby("scan", sort=False)[["lesion", "free"]].any()
