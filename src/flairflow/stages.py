@@ -108,7 +108,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "report": (
-        5,
+        6,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,
