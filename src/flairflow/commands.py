@@ -218,7 +218,8 @@ def compare(options: Namespace) -> None:
     config = read_config(options.config)
     results = Results(config.results)
     write_comparison(config, results)
-    write_comparison_tables(results, read_numbers(config.compare.published))
+    published = read_numbers(config.compare.published)
+    write_comparison_tables(results, published, config.compared, config.evaluation.grid)
     write_figures(results, config.labels)
     write_galleries(config, results)
 

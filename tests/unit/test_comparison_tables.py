@@ -105,6 +105,17 @@ def test_other_scans_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCapt
     assert read_table(results.table("pairs"))["only_other"].tolist() == [1]
 
 
+def test_the_main_table_says_where_grids_may_differ(tmp_path: Path) -> None:
+    metrics = whole(metric_table({"own": {"dice": [0.5, 0.1]}, "their_one": {"dice": [0.75, 0.2]}}))
+    results = Results(tmp_path)
+    write_table(results.table("metrics"), metrics, COLUMNS)
+    note = "Own scores are on the native grid; imported ones (their_one) on the grid they were scored on"
+    for own, said in ((["own"], True), (["own", "their_one"], False), ([], False)):
+        write_comparison_tables(results, None, own, "native")
+        assert (note in results.main_table("md").read_text()) is said
+        assert (note.replace("_", r"\_") in results.main_table("tex").read_text()) is said
+
+
 def test_tables_come_in_the_order_of_metrics_and_ensembles() -> None:
     metrics = random_table(9, scans=20, ensembles=3, people=20)
     names = [name for name in METRICS if name in metrics]

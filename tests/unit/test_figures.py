@@ -196,7 +196,7 @@ def test_means_are_ranked_over_the_same_scans() -> None:
 
 
 def test_ensembles_without_a_common_scan_are_said_to_have_none(tmp_path: Path) -> None:
-    halves = {"a": [1, 1, 1, 1], "b": [1, 1, np.nan, np.nan], "c": [np.nan, np.nan, 1, 1]}
+    halves: dict[str, list[float]] = {"a": [1, 1, 1, 1], "b": [1, 1, np.nan, np.nan], "c": [np.nan, np.nan, 1, 1]}
     metrics = metric_table({name: {"dice": dice, "dice_or_empty": dice} for name, dice in halves.items()})
     drawings = draw_tables(tables_of(metrics, tmp_path), "A")
     for name in ("ranking", "cohorts", "rank_stability"):

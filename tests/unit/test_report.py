@@ -84,7 +84,7 @@ def test_imported_scores_are_shown_without_any_of_ones_own() -> None:
     source = resources.files("flairflow.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "spread": _spread_of}
-    words = ("title", "version", "date", "segmenter", "grid")
+    words = ("title", "version", "date", "segmenter", "grid", "grid_note")
     lists = ("counts", "excluded", "failed", "flagged", "comparison", "figures", "filled_in", "volumes", "mosaics")
     context = {**dict.fromkeys(words, "-"), **{name: [] for name in lists}, "labels": ["A"]}
     template = environment.from_string(source)

@@ -56,7 +56,7 @@ def test_a_person_in_several_datasets_is_drawn_once_for_all() -> None:
     one = np.random.default_rng(6).normal(0, 1, 40).tolist()
     people = [f"p{number}" for number in range(40)]
     table = summarise(metric_table({"m": {"dice": one * 2}}, people * 2, ["one"] * 40 + ["two"] * 40))
-    bounds = table.groupby("view")[["low", "high"]].mean()
+    bounds: Any = table.groupby("view")[["low", "high"]].mean()
     assert bounds.loc["macro"].tolist() == pytest.approx(bounds.loc["dataset"].tolist())
     assert table["participants"].tolist() == [40] * 4
 

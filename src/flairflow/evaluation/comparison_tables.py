@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -14,17 +14,21 @@ from flairflow.published import numbers
 from flairflow.tables import Column, read_table, write_table
 
 
-def write_comparison_tables(results: Results, published: pd.DataFrame | None = None) -> None:
+def write_comparison_tables(
+    results: Results, published: pd.DataFrame | None = None, own: Iterable[str] = (), grid: str = ""
+) -> None:
     """The tables that `results.comparison_tables` lists, from tables/metrics.tsv. Scans that not every ensemble has are
-    named in the log. `published`: means to stand beside these (`published.numbers`)."""
+    named in the log. `published`: means to stand beside these (`published.numbers`).
+    `own`: the ensembles of this run, scored on `grid`; others are imported."""
     metrics = read_table(results.table("metrics"))
     warn_of_other_scans(metrics)
     tables = comparison_tables(metrics, published)
     for name, (table, columns) in tables.items():
         write_table(results.table(name), table, columns)
     (main, _), (summed, _) = tables["main"], tables["summary"]
-    write_text(results.main_table("md"), main_table.as_markdown(main) + numbers.as_markdown(summed))
-    write_text(results.main_table("tex"), main_table.as_latex(main) + numbers.as_latex(summed))
+    note = main_table.grid_note(main, own, grid)
+    write_text(results.main_table("md"), main_table.as_markdown(main, note) + numbers.as_markdown(summed))
+    write_text(results.main_table("tex"), main_table.as_latex(main, note) + numbers.as_latex(summed))
 
 
 def comparison_tables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,20 +96,33 @@ def main_table(summary: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
 
 
-def as_markdown(table: pd.DataFrame) -> str:
-    """The main table as Markdown: a table per block that has values, and what the numbers are."""
-    lines = [_caption(table), ""]
+def as_markdown(table: pd.DataFrame, note: str = "") -> str:
+    """The main table as Markdown: a table per block that has values, and what the numbers are, with a note more."""
+    lines = [" ".join([_caption(table), note]).strip(), ""]
     for title, header, body in blocks(table):
         lines += [f"## {title}", "", *markdown_table(header, body), ""]
     return "\n".join(lines)
 
 
-def as_latex(table: pd.DataFrame) -> str:
+def as_latex(table: pd.DataFrame, note: str = "") -> str:
     """The main table as LaTeX, a `table*` per block that has values; it needs the package booktabs."""
     lines = ["% needs \\usepackage{booktabs}"]
     for title, header, body in blocks(table):
-        lines += latex_table(f"{title}. {_caption(table)}", header, body)
+        lines += latex_table(" ".join([f"{title}.", _caption(table), note]).strip(), header, body)
     return "\n".join([*lines, ""])
+
+
+def grid_note(table: pd.DataFrame, own: Iterable[str], grid: str) -> str:
+    """A sentence on the grids of the main table's scores, "" where all are of one's own ensembles: what is imported
+    was scored elsewhere, and on coarser grids Dice is another."""
+    own = set(own)
+    others = [name for name in dict.fromkeys(table["ensemble"]) if name not in own]
+    if not others or len(others) == table["ensemble"].nunique():
+        return ""
+    return (
+        f"Own scores are on the {grid} grid; imported ones ({', '.join(others)}) on the grid they were scored on, "
+        "which may be another."
+    )
 
 
 def latex_table(caption: str, header: list[str], body: list[list[str]]) -> list[str]:

@@ -84,15 +84,17 @@ def _rank(scores: Scores, metric: str) -> tuple[list[tuple[object, ...]], list[t
             shares = _shares(draws)
     p = friedman_p(own)
     about = int(complete.sum()), len(own), left_out
-    rows = [(scores.label, metric, name, *about, mean[i], low[i], high[i], p) for i, name in enumerate(names)]
+    rows: list[tuple[object, ...]] = [
+        (scores.label, metric, name, *about, mean[i], low[i], high[i], p) for i, name in enumerate(names)
+    ]
     others = scores.by(~np.isnan(values).all(axis=0) & ~chosen).ensembles
     rows += [(scores.label, metric, name, *[pd.NA] * 3, *[np.nan] * 4) for name in others]
-    stability = [
+    stability: list[tuple[object, ...]] = [
         (scores.label, metric, name, place + 1, shares[i, place])
         for i, name in enumerate(names)
         for place in range(len(names))
     ]
-    return rows, stability  # type: ignore[return-value]
+    return rows, stability
 
 
 def _shares(draws: Array) -> Array:

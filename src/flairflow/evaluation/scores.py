@@ -106,11 +106,11 @@ def comparable(known: Array) -> Array:
 
     known : (N, E), whether an ensemble has a score of a scan.
     """
-    measured = known.any(axis=0)
+    measured: Array = np.asarray(known.any(axis=0))
     if not measured.any():
         return measured
     first = known[:, int(np.argmax(measured))]
-    chosen: Array = measured & (known[first].mean(axis=0) >= 0.5)
+    chosen: Array = np.asarray(measured & (known[first].mean(axis=0) >= 0.5))
     return chosen
 
 

@@ -22,7 +22,7 @@ from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
-from flairflow.evaluation.main_table import blocks
+from flairflow.evaluation.main_table import blocks, grid_note
 from flairflow.files import atomic, write_text
 from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
@@ -38,6 +38,7 @@ def write_report(config: Config, results: Results) -> None:
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
     comparison = read_table(results.table("comparison"))
+    main = read_table(results.table("main"))
     registered = stage_rows(results, "register", ("train", "validation", "test"))
     context = {
         "title": config.report.title,
@@ -51,7 +52,8 @@ def write_report(config: Config, results: Results) -> None:
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),
-        "main_table": list(blocks(read_table(results.table("main")))),
+        "main_table": list(blocks(main)),
+        "grid_note": grid_note(main, config.compared, config.evaluation.grid),
         "figures": _figures(config, results),
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),

@@ -81,7 +81,7 @@ def _shared(
     if scores is None:
         return [], [], own
     known = ~np.isnan(scores.values)
-    able = known.any(axis=0).all(axis=1)
+    able = np.all(known.any(axis=0), axis=-1)
     chosen = able & np.all([comparable(known[..., place] & able) for place in range(len(names))], axis=0)
     drawn, others = (
         [name for name in ensembles if name in scores.by(part).ensembles] for part in (chosen, able & ~chosen)
