@@ -15,14 +15,15 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
-from flairflow.evaluation.statistics import bootstrap_interval, gap_share, holm, mean, mean_difference, signed_rank_p
+from flairflow.evaluation.bootstrap import interval, mean_draws
+from flairflow.evaluation.statistics import holm, signed_rank_p
 from flairflow.files import write_text
 from flairflow.images.grid import Array
 from flairflow.paths import RULES, Results
@@ -143,27 +144,36 @@ def summarise(scores: pd.DataFrame, labels: list[str], strategies: list[str]) ->
             if by_scan.isna().to_numpy().any():
                 raise SystemExit(f"{label}, {measure}: not every ensemble has a score of every test scan")
             values = {name: by_scan[name].to_numpy(float) for name in by_scan.columns}
-            baseline, bound = values[BASELINE], values[BOUND]
-            gap = bootstrap_interval(mean_difference, bound, baseline)
-            is_gap = gap[0] > 0 if more_is_better else gap[1] < 0
+            baseline, draws = values[BASELINE], mean_draws(by_scan.to_numpy(float), np.arange(len(by_scan)))
+            # By ensemble the mean, then what it is in each draw of participants.
+            means = dict(zip(by_scan.columns, np.vstack([by_scan.to_numpy(float).mean(axis=0), draws]).T, strict=True))
+            differences = {name: of_name - means[BASELINE] for name, of_name in means.items()}
+            gap = with_interval("gap", differences[BOUND])
+            is_gap = gap["gap_low"] > 0 if more_is_better else gap["gap_high"] < 0
             tested = [name for name in strategies if name != BASELINE]
             p_values = {name: signed_rank_p(values[name] - baseline) for name in [*tested, BOUND]}
             adjusted = dict(zip(tested, holm([p_values[name] for name in tested]), strict=True))
             for name in [*strategies, BOUND, *RULES]:
                 row = {"label": label, "measure": measure, "ensemble": name, "participants": len(baseline)}
-                row |= with_interval("mean", mean, values[name])
+                row |= with_interval("mean", means[name])
                 if name != BASELINE:
-                    row |= with_interval("difference", mean_difference, values[name], baseline)
+                    row |= with_interval("difference", differences[name])
                     row |= {"p": p_values.get(name), "p_holm": adjusted.get(name)}
                 if is_gap and name in tested:
-                    row |= with_interval("gap_share", gap_share, values[name], baseline, bound)
+                    row |= with_interval("gap_share", shares(differences[name], differences[BOUND]))
                 rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def with_interval(name: str, statistic: Callable[..., Array], *scores: Array) -> dict[str, float]:
-    low, high = bootstrap_interval(statistic, *scores)
-    return {name: float(statistic(*scores)), f"{name}_low": low, f"{name}_high": high}
+def shares(differences: Array, gaps: Array) -> Array:
+    """The shares of gaps that differences close; NaN for a draw without a gap."""
+    return np.divide(differences, gaps, out=np.full(gaps.shape, np.nan), where=gaps != 0)
+
+
+def with_interval(name: str, found: Array) -> dict[str, float]:
+    """A statistic, first, with the interval of what it is in the draws that follow."""
+    low, high = interval(found[1:, None])
+    return {name: float(found[0]), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
 
 
 def heading(config: dict[str, Any], options: argparse.Namespace, seconds: float) -> str:

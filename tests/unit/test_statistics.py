@@ -1,4 +1,4 @@
-"""Intervals and tests against scipy's, exact enumeration and cases worked by hand."""
+"""Tests against scipy's, exact enumeration and cases worked by hand."""
 
 from __future__ import annotations
 
@@ -9,59 +9,12 @@ import pytest
 from scipy import stats
 
 from flairflow.evaluation.statistics import (
-    bootstrap_interval,
     friedman_p,
-    gap_share,
     holm,
-    mean,
-    mean_difference,
     rank_biserial,
     signed_rank_p,
     standardised_difference,
 )
-
-
-def test_the_interval_of_a_mean_is_scipys() -> None:
-    scores = np.random.default_rng(3).beta(2, 3, 60)
-    theirs = stats.bootstrap((scores,), np.mean, method="percentile", rng=np.random.default_rng(1)).confidence_interval
-    assert bootstrap_interval(mean, scores) == pytest.approx((theirs.low, theirs.high), abs=0.005)
-
-
-def test_pairs_are_drawn_together() -> None:
-    rng = np.random.default_rng(4)
-    baseline = rng.uniform(0, 1, 50)
-    scores = baseline + 0.1  # participants differ widely, the methods by the same everywhere
-    assert bootstrap_interval(mean_difference, scores, baseline) == pytest.approx((0.1, 0.1))
-    low, high = bootstrap_interval(mean_difference, rng.permutation(scores), baseline)
-    assert high - low > 0.1
-    with pytest.raises(ValueError, match="same participants"):
-        bootstrap_interval(mean_difference, scores, baseline[1:])
-
-
-def test_the_interval_covers_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(5)
-    covered = []
-    for number in range(200):
-        low, high = bootstrap_interval(mean, rng.normal(1, 2, 40), seed=number)
-        covered.append(low <= 1 <= high)
-    assert 0.88 <= np.mean(covered) <= 0.99
-
-
-def test_one_participant_has_no_interval() -> None:
-    assert np.isnan(bootstrap_interval(mean, np.array([0.5]))).all()
-
-
-def test_the_share_of_the_gap() -> None:
-    baseline, bound = np.array([0.1, 0.2, 0.3]), np.array([0.5, 0.6, 0.7])
-    assert gap_share(baseline, baseline, bound) == 0
-    assert gap_share(bound, baseline, bound) == 1
-    assert gap_share(baseline + 0.3, baseline, bound) == pytest.approx(0.75)
-    low, high = bootstrap_interval(gap_share, baseline + 0.3, baseline, bound)
-    assert (low, high) == pytest.approx((0.75, 0.75))
-    # Draws without the third participant have no gap.
-    baseline, bound = np.zeros(3), np.array([0.0, 0.0, 1.0])
-    assert bootstrap_interval(gap_share, bound / 2, baseline, bound) == pytest.approx((0.5, 0.5))
-    assert np.isnan(gap_share(bound, baseline, baseline))
 
 
 def test_the_signed_rank_test_enumerated() -> None:

@@ -1,8 +1,8 @@
-"""Statistics of scores that several methods got on the same participants: intervals, paired tests, Holm."""
+"""Tests and effect sizes of scores that several methods got on the same participants, and Holm's correction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -11,45 +11,6 @@ from flairflow.images.grid import Array
 
 RESAMPLES = 9999
 LEVEL = 0.95
-
-
-def bootstrap_interval(statistic: Callable[..., Array], *scores: Array, seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic of paired scores, participants drawn with replacement (Efron 1979).
-
-    scores    : one array (N,) per method, the same participants in the same order.
-    statistic : of arrays (..., N), one per method, along their last axis; returns (...). Draws for which it is NaN
-                are left out.
-    Returns (NaN, NaN) for fewer than two participants. Raises ValueError for arrays that are not equally long.
-    """
-    if len({len(values) for values in scores}) != 1:
-        raise ValueError(f"paired scores must be of the same participants, not {[len(values) for values in scores]}")
-    if len(scores[0]) < 2:
-        return np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(scores[0]), size=(RESAMPLES, len(scores[0])))
-    found = statistic(*(np.asarray(values, float)[drawn] for values in scores))
-    low, high = np.nanquantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def mean(scores: Array) -> Array:
-    """A statistic for `bootstrap_interval`: the mean over participants."""
-    average: Array = scores.mean(axis=-1)
-    return average
-
-
-def mean_difference(scores: Array, baseline: Array) -> Array:
-    """A statistic for `bootstrap_interval`: how much higher the scores are than the baseline's, on average."""
-    return mean(scores) - mean(baseline)
-
-
-def gap_share(scores: Array, baseline: Array, bound: Array) -> Array:
-    """A statistic for `bootstrap_interval`: the share of the mean gap between a baseline and a bound that is closed, 0
-    for the baseline and 1 for the bound; NaN without a gap. Says nothing where the gap may be none."""
-    gap = np.asarray(mean_difference(bound, baseline))
-    share: Array = np.full(gap.shape, np.nan)
-    np.divide(mean_difference(scores, baseline), gap, out=share, where=gap != 0)
-    return share
 
 
 def signed_rank_p(differences: Array) -> float:
