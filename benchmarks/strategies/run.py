@@ -167,7 +167,8 @@ def summarise(scores: pd.DataFrame, labels: list[str], strategies: list[str]) ->
 
 def shares(differences: Array, gaps: Array) -> Array:
     """The shares of gaps that differences close; NaN for a draw without a gap."""
-    return np.divide(differences, gaps, out=np.full(gaps.shape, np.nan), where=gaps != 0)
+    found: Array = np.divide(differences, gaps, out=np.full(gaps.shape, np.nan), where=gaps != 0)
+    return found
 
 
 def with_interval(name: str, found: Array) -> dict[str, float]:

@@ -185,7 +185,8 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
         ({"evaluation": {"grid": "preprocessed"}}, AFTER_TRAINING - {"segment_archive"}),
         (
             {"segmentation": {"probabilities": True, "model": "multiclass"}},
-            {"segment", "segment_archive", "volumes", "report", "tidy"},
+            # The gallery is of what delivers the masks.
+            {"segment", "segment_archive", "volumes", "comparison", "report", "tidy"},
         ),
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
