@@ -86,7 +86,7 @@ class Run:
 
     def planned(self, *arguments: str) -> Counter[str]:
         """Jobs that a run would do, by rule."""
-        text = self.snakemake("-n", "-q", "rules", *arguments)
+        text = self.snakemake(*arguments, "-n", "-q", "rules")
         table = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
         return Counter({rule: int(count) for rule, count in table if rule not in ("total", "all")})
 
