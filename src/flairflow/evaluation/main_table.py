@@ -249,8 +249,9 @@ def _parts(cell: str) -> tuple[str, str]:
 
 
 def _heading(name: str) -> list[str]:
-    """The lines of a heading: of a few letters each, with the arrow of its direction beside the last word."""
-    return textwrap.wrap(name.replace(" ↑", "\xa0↑").replace(" ↓", "\xa0↓").replace(" → 0", "\xa0→\xa00"), 11)
+    """The lines of a heading: of a word or a few letters each, the arrow of its direction beside the last word."""
+    joined = name.replace(" ↑", "\xa0↑").replace(" ↓", "\xa0↓").replace(" → 0", "\xa0→\xa00")
+    return textwrap.wrap(joined, 11, break_long_words=False)
 
 
 def _line(cells: list[str]) -> str:
