@@ -108,7 +108,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     "volumes": (1, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
     "compare": (
-        5,
+        6,
         lambda config: {
             "labels": config.labels,
             "compared": config.compared,

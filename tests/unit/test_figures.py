@@ -124,8 +124,9 @@ def test_a_filled_point_is_a_significant_one() -> None:
 def test_shades_are_the_shares_of_the_ranks(tables: Tables) -> None:
     drawing = rank_stability(tables["rank_stability"], tables["ranks"], "B", [DICE, WHOLE], ["e0", "e1", "e2"])
     for axis, metric in zip(drawing.figure.axes, ("dice", "dice_or_empty"), strict=True):
-        ranks = own(tables["ranks"], label="B", metric=metric).sort_values("mean_rank")
-        shares = own(tables["rank_stability"], label="B", metric=metric).set_index(["ensemble", "rank"])["share"]
+        ranks = own(tables["ranks"], label="B", metric=metric, view="pooled").sort_values("mean_rank")
+        stability = own(tables["rank_stability"], label="B", metric=metric, view="pooled")
+        shares = stability.set_index(["ensemble", "rank"])["share"]
         expected = [[100 * shares[name, rank] for rank in (1, 2, 3)] for name in ranks["ensemble"]]
         (image,) = axis.get_images()
         assert np.allclose(np.asarray(image.get_array()), expected)
@@ -228,7 +229,7 @@ def test_recall_is_shown_by_size_with_an_open_last_class(tables: Tables) -> None
     drawing = size_recall(tables["size_recall"], "A", ["e1", "e0"])
     titles = [axis.get_title("left").split("\n")[0] for axis in drawing.figure.axes]
     assert titles == ["under 0.1 ml", "0.1 to 1 ml", "1 to 10 ml", "over 10 ml"]
-    rows = own(tables["size_recall"], label="A")
+    rows = own(tables["size_recall"], label="A", view="pooled")
     small = dict(zip(*rows.loc[rows["from_ml"] == 0, ["ensemble", "recall"]].to_numpy().T, strict=True))
     assert np.allclose(dots(drawing.figure.axes[0], "o"), [(small["e1"], 0), (small["e0"], 1)])
     assert "no such lesion" in [text.get_text() for text in drawing.figure.axes[3].texts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,14 +62,29 @@ def test_only_scans_that_all_have_are_ranked() -> None:
     assert ranks[ranks["metric"] == "volume_error_ml"]["mean_rank"].tolist() == [3, 1, 2]
 
 
+def test_each_dataset_is_a_view_of_its_own() -> None:
+    scores = {"a": {"dice": [0.1, 0.2, 0.9, 0.8]}, "b": {"dice": [0.2, 0.3, 0.5, 0.4]}}
+    metrics = metric_table(scores, datasets=["x", "x", "y", "y"])
+    ranks, stability = rank_ensembles(metrics)
+    assert ranks["mean_rank"].tolist() == [1.5, 1.5, 2, 1, 1, 2]
+    assert ranks["view"].tolist() == ["pooled"] * 2 + ["dataset"] * 4
+    assert ranks["dataset"].fillna("").tolist() == ["", "", "x", "x", "y", "y"]
+    alone = rank_ensembles(metrics[metrics["dataset"] == "y"])
+    for table, own in zip((ranks, stability), alone, strict=True):
+        assert own["view"].unique().tolist() == ["pooled"]  # of one dataset nothing is said twice
+        expected = table[table["dataset"] == "y"].drop(columns=["view", "dataset"]).reset_index(drop=True)
+        pd.testing.assert_frame_equal(expected, own.drop(columns=["view", "dataset"]))
+
+
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 999), st.sampled_from([0.0, 0.1, 0.5]))
 def test_shares_of_places_sum_to_one(seed: int, missing: float) -> None:
     metrics = random_table(seed, scans=16, ensembles=4, people=7, missing=missing)
     ranks, stability = rank_ensembles(metrics)
-    for _, own in ranks.dropna(subset=["mean_rank"]).groupby(["label", "metric"]):
+    part = ["label", "metric", "view", "dataset"]
+    for _, own in ranks.dropna(subset=["mean_rank"]).groupby(part, dropna=False):
         assert own["mean_rank"].sum() == pytest.approx(len(own) * (len(own) + 1) / 2)
     assert ranks.loc[ranks["participants"] < 2, "low"].isna().all()
     known = stability.dropna(subset=["share"])
-    for keys in (["label", "metric", "ensemble"], ["label", "metric", "rank"]):
-        assert known.groupby(keys)["share"].sum().to_numpy() == pytest.approx(1)
+    for key in ("ensemble", "rank"):
+        assert known.groupby([*part, key], dropna=False)["share"].sum().to_numpy() == pytest.approx(1)

@@ -31,6 +31,15 @@ def test_every_lesion_counts_the_same() -> None:
     assert large["recall"] == 1 and np.isnan(large["low"])  # of one participant there is no interval
 
 
+def test_each_dataset_is_a_view_of_its_own() -> None:
+    own = counts(3) | {"lesions_over_10ml": [1, 1, 2], "found_over_10ml": [1, 0, 2]}
+    table = recall_by_size(metric_table({"m": own}, datasets=["x", "x", "y"]))
+    large = table[table["from_ml"] == 10]
+    assert large["view"].tolist() == ["pooled", "dataset", "dataset"]
+    assert large["dataset"].fillna("").tolist() == ["", "x", "y"]
+    assert large["recall"].tolist() == [0.75, 0.5, 1.0]
+
+
 def test_who_has_no_counts_has_no_row() -> None:
     table = recall_by_size(metric_table({"m": counts(1), "published": {"dsc": [0.5, 0.6]}}))
     assert table["ensemble"].unique().tolist() == ["m"]

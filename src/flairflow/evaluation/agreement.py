@@ -6,18 +6,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from flairflow.evaluation.scores import Scores, scores_by_label, views
+from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, scores_by_label, views
 from flairflow.evaluation.statistics import LEVEL
 from flairflow.images.grid import Array
 from flairflow.tables import Column, column
 
 COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
-    "view": column(
-        "What is compared",
-        levels={"pooled": "all scans", "dataset": "the scans of one dataset; only where there are several datasets"},
-    ),
-    "dataset": column("The dataset of the view `dataset`; n/a in the other"),
+    **VIEW_COLUMNS,
     "ensemble": column("What segmented"),
     "scans": column("Scans with a known mask of the label; log: of these where both volumes are above 0"),
     "scale": column(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means
 from flairflow.evaluation.metrics import METRICS
-from flairflow.evaluation.scores import Scores, scores_by_label, views
+from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, scores_by_label, views
 from flairflow.evaluation.statistics import holm, rank_biserial, signed_rank_p, standardised_difference
 from flairflow.tables import Column, column
 
@@ -16,11 +16,7 @@ COLUMNS: dict[str, Column] = {
     "metric": column(
         "A column of metrics.tsv, of those that have a better direction; volume errors without their sign"
     ),
-    "view": column(
-        "What is compared",
-        levels={"pooled": "all scans", "dataset": "the scans of one dataset; only where there are several datasets"},
-    ),
-    "dataset": column("The dataset of the view `dataset`; n/a in the other"),
+    **VIEW_COLUMNS,
     "ensemble": column("What segmented"),
     "other": column("What it is compared with"),
     "scans": column("Scans of which both have a score: all else is of these"),

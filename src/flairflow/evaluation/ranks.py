@@ -8,7 +8,7 @@ from scipy import stats
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means
 from flairflow.evaluation.metrics import METRICS
-from flairflow.evaluation.scores import Scores, comparable, scores_by_label
+from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, comparable, scores_by_label, views
 from flairflow.evaluation.statistics import friedman_p
 from flairflow.images.grid import Array
 from flairflow.tables import Column, column
@@ -16,6 +16,7 @@ from flairflow.tables import Column, column
 RANK_COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "metric": column("A column of metrics.tsv, of those that have a better direction"),
+    **VIEW_COLUMNS,
     "ensemble": column("What segmented"),
     "scans": column(
         "Scans of which every ensemble with this metric has a score: all else is of these. n/a: the ensemble has fewer "
@@ -31,6 +32,7 @@ RANK_COLUMNS: dict[str, Column] = {
 STABILITY_COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "metric": column("A column of metrics.tsv, of those that have a better direction"),
+    **VIEW_COLUMNS,
     "ensemble": column("What segmented"),
     "rank": column("Place by mean rank, 1 is best"),
     "share": column(
@@ -43,20 +45,22 @@ STABILITY_COLUMNS: dict[str, Column] = {
 def rank_ensembles(metrics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """From tables/metrics.tsv the mean ranks (RANK_COLUMNS) and how often each place is taken (STABILITY_COLUMNS).
 
-    Per label and metric the ensembles are ranked within each participant, by the mean over the participant's scans,
-    ties getting their mean rank. Which is better says the metric's definition; of metrics best at 0 it is the absolute
-    value. Only scans that all ensembles with the metric have are ranked. Ensembles that have hardly any of these scans
-    are left out (`comparable`); they have a row without ranks.
+    Per label, metric and view the ensembles are ranked within each participant, by the mean over the participant's
+    scans, ties getting their mean rank. Which is better says the metric's definition; of metrics best at 0 it is the
+    absolute value. Only scans that all ensembles with the metric have are ranked. Ensembles that have hardly any of
+    these scans are left out (`comparable`); they have a row without ranks.
     """
     directed = [name for name, metric in METRICS.items() if metric.better]
     ranks: list[tuple[object, ...]] = []
     stability: list[tuple[object, ...]] = []
     for scores in scores_by_label(metrics, directed):
+        seen = views(scores)
         for metric in scores.metrics:
-            if not np.isnan(scores.of_metric(metric)).all():
-                rows, shares = _rank(scores, metric)
-                ranks += rows
-                stability += shares
+            for view, dataset, part in seen:
+                if not np.isnan(part.of_metric(metric)).all():
+                    rows, shares = _rank(part, metric)
+                    ranks += [(part.label, metric, view, dataset, *row) for row in rows]
+                    stability += [(part.label, metric, view, dataset, *row) for row in shares]
     counts = dict.fromkeys(("scans", "participants", "left_out"), "Int64")
     return pd.DataFrame(ranks, columns=list(RANK_COLUMNS)).astype(counts), pd.DataFrame(
         stability, columns=list(STABILITY_COLUMNS)
@@ -84,15 +88,11 @@ def _rank(scores: Scores, metric: str) -> tuple[list[tuple[object, ...]], list[t
             shares = _shares(draws)
     p = friedman_p(own)
     about = int(complete.sum()), len(own), left_out
-    rows: list[tuple[object, ...]] = [
-        (scores.label, metric, name, *about, mean[i], low[i], high[i], p) for i, name in enumerate(names)
-    ]
+    rows: list[tuple[object, ...]] = [(name, *about, mean[i], low[i], high[i], p) for i, name in enumerate(names)]
     others = scores.by(~np.isnan(values).all(axis=0) & ~chosen).ensembles
-    rows += [(scores.label, metric, name, *[pd.NA] * 3, *[np.nan] * 4) for name in others]
+    rows += [(name, *[pd.NA] * 3, *[np.nan] * 4) for name in others]
     stability: list[tuple[object, ...]] = [
-        (scores.label, metric, name, place + 1, shares[i, place])
-        for i, name in enumerate(names)
-        for place in range(len(names))
+        (name, place + 1, shares[i, place]) for i, name in enumerate(names) for place in range(len(names))
     ]
     return rows, stability
 

@@ -10,10 +10,19 @@ import numpy as np
 import pandas as pd
 
 from flairflow.images.grid import Array
+from flairflow.tables import Column, column
 
 log = logging.getLogger(__name__)
 # How many scans a warning names.
 NAMED = 5
+# What the columns say of a table that has a row for each of `views`.
+VIEW_COLUMNS: dict[str, Column] = {
+    "view": column(
+        "Which scans are seen",
+        levels={"pooled": "all", "dataset": "those of one dataset; only where there are several datasets"},
+    ),
+    "dataset": column("The dataset of the view `dataset`; n/a in the other"),
+}
 
 
 @dataclass(frozen=True)

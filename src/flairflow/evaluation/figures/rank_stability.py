@@ -39,7 +39,7 @@ def rank_stability(
     tests = []
     others: dict[str, None] = {}
     for axis, metric in zip(axes, metrics, strict=True):
-        rows = of_label(ranks, label, metric=metric.name).set_index("ensemble")
+        rows = of_label(ranks, label, metric=metric.name, view="pooled").set_index("ensemble")
         others |= dict.fromkeys(rows.index[rows["scans"].isna()])
         apart = rows["scans"].eq(0).any()
         rows = rows.dropna(subset=["mean_rank"])
@@ -53,7 +53,7 @@ def rank_stability(
             say(axis, NOT_SHARED if apart else "no such scan")
             continue
         places = range(1, len(rows) + 1)
-        own = of_label(shares, label, metric=metric.name)
+        own = of_label(shares, label, metric=metric.name, view="pooled")
         table = own.pivot(index="ensemble", columns="rank", values="share").reindex(index=rows.index, columns=places)
         _shade(axis, 100 * table.fillna(0).to_numpy(float))
         if table.isna().all(axis=None):

@@ -26,7 +26,7 @@ def size_recall(table: pd.DataFrame, label: str, ensembles: Sequence[str]) -> Dr
 
     table : tables/size_recall.tsv; a size without an upper end is open.
     """
-    own = of_label(table, label)
+    own = of_label(table, label, view="pooled")
     own = own[own["ensemble"].isin(ensembles)].fillna({"to_ml": np.inf})
     sizes = sorted(set(zip(own["from_ml"], own["to_ml"], strict=True))) or [(0.0, np.inf)]
     figure, axes = sheet(0.8 + row_height(ensembles) * max(len(ensembles), 2), 1, len(sizes), sharex=True)
