@@ -69,7 +69,9 @@ def test_real_bids_trees_are_indexed_and_every_scan_has_a_reason(
 ) -> None:
     """Trees without image content: empty files, header-only files, dangling links of an unfetched clone."""
     with tarfile.open(real_data / "bids-trees.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="tar")
+        # Pythons before 3.11.4 know no filters.
+        archive.extraction_filter = getattr(tarfile, "tar_filter", None)
+        archive.extractall(tmp_path)
     roots = {path.name: path for folder in ("bids-examples", "openneuro") for path in (tmp_path / folder).iterdir()}
     roots = {name.replace("-", "").replace("_", ""): path for name, path in roots.items()}
     datasets: dict[str, Any] = {name: {"root": str(path)} for name, path in roots.items()}
