@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from flairflow.evaluation.statistics import (
@@ -28,6 +30,16 @@ def test_the_signed_rank_test_enumerated() -> None:
     # All ties: McNemar's test, exact for few.
     assert signed_rank_p(np.array([1.0] * 10 + [-1.0] * 3)) == pytest.approx(stats.binomtest(3, 13).pvalue)
     assert signed_rank_p(np.array([1.0] * 15 + [-1.0] * 5)) == pytest.approx(2 * stats.norm.sf(10 / 20**0.5))
+
+
+@given(st.lists(st.integers(-4, 4).filter(bool), min_size=1, max_size=9))
+def test_the_signed_rank_test_with_ties_is_exact(differences: list[int]) -> None:
+    own = np.array(differences, float)
+    ranks = stats.rankdata(np.abs(own))
+    signs = np.array(list(product((-1, 1), repeat=len(own))))
+    observed = np.sign(own) @ ranks
+    below, above = np.mean(signs @ ranks <= observed), np.mean(signs @ ranks >= observed)
+    assert signed_rank_p(own) == pytest.approx(min(1, 2 * min(below, above)))
 
 
 def test_holm_by_hand() -> None:

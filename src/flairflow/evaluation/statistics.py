@@ -10,6 +10,7 @@ from scipy import stats
 from flairflow.images.grid import Array
 
 RESAMPLES = 9999
+EXACT_WITH_TIES = 13
 LEVEL = 0.95
 
 
@@ -17,11 +18,19 @@ def signed_rank_p(differences: Array) -> float:
     """Two-sided p value of Wilcoxon's signed-rank test (Wilcoxon 1945) that paired differences lie around 0.
 
     Differences of 0 are left out; where nothing is left the two are the same: 1. For differences of -1 and 1 alone it
-    is McNemar's test. Exact for up to 50 differences without ties and for up to 13 with them, else by the normal
-    approximation, without correction for continuity.
+    is McNemar's test. Exact for up to 50 differences without ties and for up to `EXACT_WITH_TIES` with them, else by
+    the normal approximation, without correction for continuity.
     """
     differences = differences[differences != 0]
-    return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0
+    if not len(differences):
+        return 1.0
+    ranks = stats.rankdata(np.abs(differences))
+    if len(ranks) <= EXACT_WITH_TIES and len(np.unique(ranks)) < len(ranks):
+        # What `wilcoxon` does for these one permutation at a time, all at once.
+        signed = np.sign(differences) * ranks
+        test = stats.permutation_test((signed,), np.sum, permutation_type="samples", n_resamples=np.inf)
+        return float(test.pvalue)
+    return float(stats.wilcoxon(differences).pvalue)
 
 
 def rank_biserial(differences: Array) -> float:
