@@ -1,5 +1,12 @@
 """The two kinds of expected failure; everything else is a bug and keeps its traceback."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# How many faults a message lists.
+SHOWN = 5
+
 
 class ScanError(Exception):
     """A scan that cannot be processed. It becomes a row with this reason; the rest of the cohort goes on."""
@@ -7,3 +14,9 @@ class ScanError(Exception):
 
 class ConfigError(Exception):
     """A configuration that cannot be used: the key's path, what is wrong and what is allowed."""
+
+
+def in_short(faults: Sequence[str]) -> str:
+    """The first few of them for a message, and how many more there are."""
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    return "; ".join(faults[:SHOWN]) + more

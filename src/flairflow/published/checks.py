@@ -10,13 +10,12 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from flairflow.errors import ConfigError
+from flairflow.errors import ConfigError, in_short
 from flairflow.evaluation.metrics import METRICS, Metric
 from flairflow.published.reading import Given
 
 log = logging.getLogger(__name__)
 
-SHOWN = 5
 # Rounding of those who wrote the values.
 ROUNDING = 1e-6
 # Where the reference is empty: 1 if nothing is predicted, 0 otherwise.
@@ -118,16 +117,14 @@ def check_references(table: pd.DataFrame) -> None:
                 "%s: ensembles differ in n_gt of %d scans: they were scored on other grids or masks", label, other
             )
     if faults:
-        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise ConfigError(
-            f"ensembles were scored against different masks: {'; '.join(faults[:SHOWN])}{more}; leave these scans out "
+            f"ensembles were scored against different masks: {in_short(faults)}; leave these scans out "
             "of the imported tables (import-results --scans), or score on the same grid (evaluation.grid)"
         )
 
 
 def _refuse(given: Given, faults: list[str], what: str) -> None:
-    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    raise ConfigError(f"{given.path}: {'; '.join(faults[:SHOWN])}{more}; {what}")
+    raise ConfigError(f"{given.path}: {in_short(faults)}; {what}")
 
 
 def _which(row: object) -> str:

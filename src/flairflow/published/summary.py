@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flairflow.errors import ConfigError
+from flairflow.errors import ConfigError, in_short
 from flairflow.published.reading import SUMMARY, Given
 
 TOLERANCE = 1e-6
-SHOWN = 5
 
 
 def check_summary(given: Given, table: pd.DataFrame) -> None:
@@ -31,9 +30,8 @@ def check_summary(given: Given, table: pd.DataFrame) -> None:
                 if not np.isclose(value, found[name], rtol=0, atol=TOLERANCE, equal_nan=True):
                     faults.append(f"{metric} of {label}: {name} is {value:.8g}, its scans give {found[name]:.8g}")
     if faults:
-        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise ConfigError(
-            f"{given.path}: its {SUMMARY} is not what its scans give: {'; '.join(faults[:SHOWN])}{more}. Scans were "
+            f"{given.path}: its {SUMMARY} is not what its scans give: {in_short(faults)}. Scans were "
             f"added, lost or changed: ask the authors; if the scans are right, delete {SUMMARY!r} from the file"
         )
 
