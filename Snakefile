@@ -22,6 +22,11 @@ CONFIG = dag.load(config)
 RESULTS = Results(CONFIG.results)
 
 
+# Where the profile names a fast local disk, jobs that read or write images work there.
+SCRATCH = (
+    ' --scratch "{resources.scratch}"' if "scratch" in (workflow.resource_settings.default_resources or ()) else ""
+)
+
 TARGETS = [RESULTS.table("volumes"), RESULTS.table("comparison"), RESULTS.report]
 
 

@@ -39,7 +39,7 @@ rule evaluate:
         settings=dag.version(CONFIG, "evaluate"),
     shell:
         "flairflow evaluate --config {RESULTS.config:q} --shard {wildcards.shard}"
-        " --ensemble {wildcards.ensemble} --log {log:q}"
+        " --ensemble {wildcards.ensemble} --log {log:q}" + SCRATCH
 
 
 rule metrics:

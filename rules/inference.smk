@@ -25,7 +25,7 @@ rule segment:
         settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
     shell:
         "flairflow segment-shard --config {RESULTS.config:q} --shard {wildcards.shard}"
-        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
+        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH
 
 
 rule segment_archive:
@@ -52,7 +52,7 @@ rule segment_archive:
         settings=dag.version(CONFIG, "segment_archive"),
     shell:
         "flairflow segment-archive --config {RESULTS.config:q} --shard {wildcards.shard}"
-        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
+        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH
 
 
 rule volumes:

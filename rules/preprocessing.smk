@@ -20,3 +20,4 @@ rule preprocess:
         settings=dag.version(CONFIG, "preprocess"),
     shell:
         "flairflow preprocess --config {RESULTS.config:q} --shard {wildcards.shard} --threads {threads} --log {log:q}"
+        + SCRATCH

@@ -29,4 +29,4 @@ rule pseudolabel:
         settings=dag.version(CONFIG, "pseudolabel"),
     shell:
         "flairflow pseudolabel --config {RESULTS.config:q} --shard {wildcards.shard}"
-        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}"
+        " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH

@@ -21,3 +21,4 @@ rule register:
         settings=dag.version(CONFIG, "register"),
     shell:
         "flairflow register --config {RESULTS.config:q} --shard {wildcards.shard} --threads {threads} --log {log:q}"
+        + SCRATCH

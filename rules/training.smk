@@ -23,7 +23,7 @@ rule train_model:
         settings=lambda wildcards: dag.training_version(CONFIG, wildcards.strategy),
     shell:
         "flairflow train --config {RESULTS.config:q} --strategy {wildcards.strategy} --part {wildcards.part}"
-        " --seed {wildcards.seed} --threads {threads} --log {log:q}"
+        " --seed {wildcards.seed} --threads {threads} --log {log:q}" + SCRATCH
 
 
 rule train:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flairflow import __version__
 from flairflow.errors import ConfigError, ScanError
+from flairflow.files import on_scratch
 
 log = logging.getLogger("flairflow")
 
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from flairflow import commands
 
     try:
-        getattr(commands, options.command.replace("-", "_"))(options)
+        with on_scratch(options.scratch):
+            getattr(commands, options.command.replace("-", "_"))(options)
     except (ConfigError, ScanError) as problem:
         log.error("%s", problem)
         return 1
@@ -48,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         for option in needed:
             sub.add_argument(f"--{option}", required=True)
         sub.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+        sub.add_argument(
+            "--scratch", type=Path, help="work on this fast local disk, bring results alone to their place"
+        )
         sub.add_argument("--log", type=Path, help="file to write the log to, beside the terminal")
         return sub
 

@@ -14,6 +14,7 @@ from flairflow.config import Config, read_config
 from flairflow.errors import ConfigError, ScanError
 from flairflow.paths import RULES, SOFTWARE, Results
 from flairflow.shards.ledger import read_ledger
+from flairflow.shards.lock import alone
 from flairflow.shards.run import Outcome, run_shard
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def simulate(options: Namespace) -> None:
 def index(options: Namespace) -> None:
     from flairflow.cohort.index import index
 
-    index(read_config(options.config), options.threads)
+    config = read_config(options.config)
+    with alone(Results(config.results).lock("index", "index")):
+        index(config, options.threads)
 
 
 def register(options: Namespace) -> None:
@@ -73,7 +76,9 @@ def train(options: Namespace) -> None:
     from flairflow.training.stage import train_model
 
     config = read_config(options.config)
-    train_model(options.strategy, options.part, options.seed, config, Results(config.results), options.threads)
+    results = Results(config.results)
+    with alone(results.lock("train", f"{options.strategy}/{options.part}/seed-{options.seed}")):
+        train_model(options.strategy, options.part, options.seed, config, results, options.threads)
 
 
 def pseudolabel(options: Namespace) -> None:

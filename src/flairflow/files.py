@@ -3,22 +3,89 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from flairflow.errors import ConfigError
+
+_scratch: Path | None = None
+
+
+@contextmanager
+def on_scratch(folder: Path | None) -> Iterator[None]:
+    """Work on a fast disk of this machine: while this lasts, temporary files and files in the making lie in a private
+    folder below `folder`, and only what is finished is brought to its place. With None nothing changes.
+
+    Raises ConfigError when nothing can be written there.
+    """
+    global _scratch
+    if folder is None:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        own = tempfile.TemporaryDirectory(prefix="flairflow-", dir=folder)
+    except OSError as problem:
+        raise ConfigError(
+            f"scratch: {folder} cannot be written on {os.uname().nodename} ({problem.strerror}); "
+            "mend `scratch` in the profile's site block"
+        ) from None
+    before = tempfile.tempdir, os.environ.get("TMPDIR"), signal.getsignal(signal.SIGTERM)
+    # That is how a cluster ends a job: the folder is to go with it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with own as name:
+        _place_temporary_files(name, name)
+        _scratch = Path(name)
+        try:
+            yield
+        finally:
+            _scratch = None
+            _place_temporary_files(*before[:2])
+            signal.signal(signal.SIGTERM, before[2])
+
+
+def _place_temporary_files(own: str | None, children: str | None) -> None:
+    """This process looks at one of the two, programs that it starts at the other."""
+    tempfile.tempdir = own
+    if children is None:
+        os.environ.pop("TMPDIR", None)
+    else:
+        os.environ["TMPDIR"] = children
+
+
+def scratch() -> Path | None:
+    """The private folder that `on_scratch` made, if the work is done there."""
+    return _scratch
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A path to write to; on success it is synced and renamed to `path`, on failure removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    # Jobs on several nodes may have the same process id.
+    name = f".{os.uname().nodename}-{os.getpid()}.{path.name}"
+    partial = path.with_name(name)
+    draft = _scratch / name if _scratch else partial
     try:
-        yield partial
+        yield draft
+        if draft != partial:
+            shutil.copyfile(draft, partial)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
+        draft.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+
+
+def remove_partial(path: Path) -> None:
+    """Remove what killed processes left of writing `path`. No other process may be writing it."""
+    for partial in path.parent.glob(f".*.{path.name}"):
         partial.unlink(missing_ok=True)
 
 

@@ -86,6 +86,10 @@ class Results:
         """The append-only record of finished scans from which a killed job resumes; never a rule's output."""
         return self.root / "state" / stage / f"{shard}.jsonl"
 
+    def lock(self, stage: str, name: str) -> Path:
+        """What a job holds while it works on a shard, or (stage "train") on `<entry>/<part>/seed-<seed>`."""
+        return self.root / "state" / stage / f"{name}.lock"
+
     def records(self) -> Iterator[tuple[str, Path]]:
         """Every such record with its stage; the file's stem is the shard."""
         folder = self.root / "state"

@@ -14,9 +14,11 @@ from pathlib import Path
 from flairflow.cleaning.storage import files_of
 from flairflow.cohort.scan import Scan
 from flairflow.errors import ScanError
+from flairflow.files import remove_partial
 from flairflow.paths import Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, write_ledger
+from flairflow.shards.lock import alone
 
 log = logging.getLogger(__name__)
 
@@ -46,25 +48,27 @@ def run_shard(
                   there, is not done again. Failed scans are tried again. Files that a scan had and has no longer are
                   removed.
     upstream    : rows of the stage before; a scan that failed there fails here with the same reason.
+    Waits as long as another job works on the shard.
     """
-    state_path = results.state(stage, shard)
-    done = state.read(state_path)
-    rows = []
-    for number, scan in enumerate(scans, start=1):
-        if upstream is not None and upstream[scan.scan].status != "ok":
-            rows.append(Row(scan.scan, "failed", "", upstream[scan.scan].reason))
-            continue
-        expected = fingerprint(scan)
-        row = done.get(scan.scan)
-        if row is None or row.fingerprint != expected or row.status != "ok" or not _present(row, results.root):
-            replaced, row = row, _process(scan, expected, process, results, stage, shard)
-            if replaced is not None:
-                _remove_replaced(replaced, row, results)
-            state.append(state_path, row)
-            outcome = "done" if row.status == "ok" else f"failed: {row.reason}"
-            log.info("%s %d/%d %s %s", stage, number, len(scans), scan.scan, outcome)
-        rows.append(row)
-    write_ledger(results.ledger(stage, shard), rows)
+    with alone(results.lock(stage, shard)):
+        state_path = results.state(stage, shard)
+        done = state.read(state_path)
+        rows = []
+        for number, scan in enumerate(scans, start=1):
+            if upstream is not None and upstream[scan.scan].status != "ok":
+                rows.append(Row(scan.scan, "failed", "", upstream[scan.scan].reason))
+                continue
+            expected = fingerprint(scan)
+            row = done.get(scan.scan)
+            if row is None or row.fingerprint != expected or row.status != "ok" or not _present(row, results.root):
+                replaced, row = row, _process(scan, expected, process, results, stage, shard)
+                if replaced is not None:
+                    _remove_replaced(replaced, row, results)
+                state.append(state_path, row)
+                outcome = "done" if row.status == "ok" else f"failed: {row.reason}"
+                log.info("%s %d/%d %s %s", stage, number, len(scans), scan.scan, outcome)
+            rows.append(row)
+        write_ledger(results.ledger(stage, shard), rows)
     return rows
 
 
@@ -77,6 +81,8 @@ def _process(
     except ScanError as problem:
         row = Row(scan.scan, "failed", expected, f"{stage.split('/')[0]}: {problem}")
     else:
+        for path in outcome.files.values():
+            remove_partial(path)
         files = {role: path.relative_to(results.root).as_posix() for role, path in outcome.files.items()}
         row = Row(scan.scan, "ok", expected, files=files, values=dict(outcome.values))
     _note_cost(results.scan_costs(stage, shard), scan.scan, row.status, time.perf_counter() - started)

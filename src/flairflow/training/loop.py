@@ -18,7 +18,7 @@ from torch import Tensor
 
 from flairflow.config.models import PreprocessingSettings, TrainingSettings
 from flairflow.errors import ConfigError
-from flairflow.files import write_text
+from flairflow.files import remove_partial, write_text
 from flairflow.paths import CHECKPOINT
 from flairflow.training.budget import with_budget
 from flairflow.training.device import choose_device, device_name, resolve_precision, share_threads
@@ -153,9 +153,7 @@ def train(
 
 
 def _start_anew_unless_same(work: Path, fingerprint: str) -> None:
-    # Of runs that were killed while they wrote.
-    for partial in work.glob(f".*.{CHECKPOINT}"):
-        partial.unlink()
+    remove_partial(work / CHECKPOINT)
     mark = work / "fingerprint.txt"
     if not mark.exists() or mark.read_text(encoding="utf-8") != fingerprint:
         (work / CHECKPOINT).unlink(missing_ok=True)

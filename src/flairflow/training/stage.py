@@ -21,6 +21,7 @@ from flairflow.training.folders import model_before
 from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
 from flairflow.training.model_folder import load_model, load_record, model_hash, save_model
+from flairflow.training.nearby import brought_nearby
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import validates
 from flairflow.training.strategies import Part
@@ -61,7 +62,9 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     work = results.training_work(name, part, seed)
     learnt = _learnt_before(before, results) | inputs
     _say_what_changed(work.parent / f"{work.name}.scans.json", learnt, f"{name} ({part}, seed {seed})")
-    validation = [prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"]
+    validation = brought_nearby(
+        [prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"]
+    )
     fingerprint = stages.fingerprint(
         stages.settings_hash(config, "train"), owner.settings, part, seed, inputs, model_hash(before) if before else ""
     )
@@ -80,11 +83,13 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         preprocessing=config.preprocessing,
         settings=config.training,
         seed=seed,
-        training=[
-            prepared_scan(scan, rows[scan.scan], results, predicted.get(scan.scan))
-            for scan in scans
-            if scan.split == "train"
-        ],
+        training=brought_nearby(
+            [
+                prepared_scan(scan, rows[scan.scan], results, predicted.get(scan.scan))
+                for scan in scans
+                if scan.split == "train"
+            ]
+        ),
         validation=validation,
         work=work,
         fingerprint=fingerprint,
