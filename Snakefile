@@ -20,13 +20,7 @@ if not workflow.config_settings.configfiles:
 
 CONFIG = dag.load(config)
 RESULTS = Results(CONFIG.results)
-
-
-# Where the profile names a fast local disk, jobs that read or write images work there.
-SCRATCH = (
-    ' --scratch "{resources.scratch}"' if "scratch" in (workflow.resource_settings.default_resources or ()) else ""
-)
-
+SCRATCH = dag.scratch_option(workflow)
 TARGETS = [RESULTS.table("volumes"), RESULTS.table("comparison"), RESULTS.report]
 
 

@@ -98,6 +98,13 @@ def scaled(amount: int) -> Callable[..., int]:
     return resource
 
 
+def scratch_option(workflow: Any) -> str:
+    """What makes a command work on a node's own disk, where the profile's `default-resources` name one as `scratch`.
+    The shell of the job fills in variables such as $USER."""
+    given = workflow.resource_settings.default_resources or ()
+    return ' --scratch "{resources.scratch}"' if "scratch" in given else ""
+
+
 def evaluated(config: Config, ensemble: str, shard: str) -> list[Path]:
     """What the evaluation of a shard reads: the masks of an ensemble, or the thresholds and the prepared images; and
     the references on the grid it is done on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
-from flairflow.paths import COMPARISON_TABLES, FIGURES, GALLERY, RULES, derivative
+from flairflow.paths import COMPARISON_TABLES, FIGURES, GALLERY, RULES, Results, derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
+from flairflow.training.model_folder import load_model
 
 AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "comparison", "report", "tidy"}
 
@@ -216,6 +219,29 @@ def test_one_pass_gives_what_three_steps_do_and_leaves_no_intermediates(chain: R
     assert list((results[1].prepared / "archive").rglob("*_desc-prepared_FLAIR.nii"))
     assert not (chain.results.prepared / "archive").exists()
     assert not chain.results.ledger("register", shard).exists()
+
+
+def test_jobs_on_a_scratch_disk_give_the_same_and_leave_nothing_there(chain: Run, tmp_path: Path) -> None:
+    """One shard segmented, one network trained, in results of their own."""
+    other = Results(tmp_path / "results")
+    shutil.copytree(chain.results.root, other.root, symlinks=True)
+    shard, stage = "archive-archive-0001", "segment/pseudolabels"
+    for path in (other.state(stage, shard), other.ledger(stage, shard)):
+        path.unlink()
+    shutil.rmtree(other.masks("pseudolabels") / "archive")
+    trained = ("marginal", "all", 0)
+    shutil.rmtree(other.model(*trained))
+    shutil.rmtree(other.training_work(*trained))
+    config = json.loads(chain.results.config.read_text()) | {"results": str(other.root)}
+    (tmp_path / "scratch.json").write_text(json.dumps(config))
+    options = ["--config", str(tmp_path / "scratch.json"), "--threads", "2", "--scratch", str(tmp_path / "fast")]
+    chain.command("segment-archive", "--shard", shard, "--ensemble", "pseudolabels", *options)
+    log = chain.command("train", "--strategy", "marginal", "--part", "all", "--seed", "0", *options)
+    assert "copied to scratch" in log
+    assert same_segmentations(chain.results, other, shard, "pseudolabels") >= 6 * 2
+    weights = [load_model(results.model(*trained)).weights for results in (chain.results, other)]
+    assert all(torch.equal(values, weights[1][name]) for name, values in weights[0].items())
+    assert not list((tmp_path / "fast").iterdir())
 
 
 def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from flairflow.config.models import AugmentationSettings, NetworkSettings, TrainingSettings
+from flairflow.files import on_scratch
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import write_image
 from flairflow.training.augmentation import Augmentation
+from flairflow.training.nearby import brought_nearby
 from flairflow.training.patches import Patches, read, shape_of
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Task
@@ -304,3 +307,26 @@ def test_a_head_that_moves_in_one_sequence_may_lie_still_in_the_next() -> None:
     moved = [tuple(not torch.allclose(one, image[0], atol=1e-5) for one in pair) for pair in pairs]
     assert set(moved) == {(False, False), (False, True), (True, False), (True, True)}
     assert not any(torch.allclose(*pair) for pair, both in zip(pairs, moved, strict=True) if all(both))
+
+
+def test_patches_of_copies_on_a_scratch_disk_are_the_same(tmp_path: Path, scans: list[PreparedScan]) -> None:
+    here = Patches(scans, TASK, training_settings(), seed=0).window(0, 6)
+    with on_scratch(tmp_path / "fast"):
+        near = brought_nearby(scans)
+        for scan in near:
+            files = [path for path in (*scan.images, scan.brain, scan.bits, scan.ignore) if path]
+            assert files and all(path.is_relative_to(tmp_path / "fast") for path in files)
+        copies = Patches(near, TASK, training_settings(), seed=0).window(0, 6)
+        for item in range(6):
+            assert all(torch.equal(value, copies[item][name]) for name, value in here[item].items())
+    assert not list((tmp_path / "fast").iterdir())
+    assert brought_nearby(scans) == scans
+
+
+def test_scans_that_do_not_fit_on_the_scratch_disk_stay(
+    tmp_path: Path, scans: list[PreparedScan], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    with on_scratch(tmp_path / "fast"):
+        assert brought_nearby(scans) == scans
+    assert "stay where they are" in caplog.text

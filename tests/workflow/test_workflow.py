@@ -229,6 +229,14 @@ def test_profiles_name_rules_and_resources_that_exist(repository: Path) -> None:
             assert all(name in ("runtime", "mem_mb", "gpu") or name.startswith("slurm_") for name in resources)
 
 
+def test_jobs_work_on_the_disk_that_a_profile_names(indexed: Run) -> None:
+    """Only where it names one; the variables are left to the shell of the job."""
+    shards = [str(Results("results").ledger("register", f"ds-{split}-0001")) for split in ("train", "test")]
+    commands = indexed.snakemake("-n", "-p", *shards, "--default-resources", "scratch=/fast/$USER")
+    assert commands.count(' --scratch "/fast/$USER"') == 2
+    assert "--scratch" not in indexed.snakemake("-n", "-p", *shards)
+
+
 def test_help_is_quick_and_light() -> None:
     started = time.perf_counter()
     done = subprocess.run(
