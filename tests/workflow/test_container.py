@@ -1,4 +1,4 @@
-"""The container is defined by files that exist, and its two scripts keep jobs inside it. (The image is not built here.)"""
+"""The container: defined by files that exist, and its two scripts keep jobs inside it. (It is not built here.)"""
 
 from __future__ import annotations
 
