@@ -90,6 +90,10 @@ class Results:
         """What a job holds while it works on a shard, or (stage "train") on `<entry>/<part>/seed-<seed>`."""
         return self.root / "state" / stage / f"{name}.lock"
 
+    def locks(self) -> Iterator[Path]:
+        """All of these that there are."""
+        return (self.root / "state").rglob("*.lock")
+
     def records(self) -> Iterator[tuple[str, Path]]:
         """Every such record with its stage; the file's stem is the shard."""
         folder = self.root / "state"

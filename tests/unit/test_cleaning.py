@@ -17,6 +17,7 @@ from flairflow.evaluation.figures.style import Drawing, save
 from flairflow.paths import GALLERY, Results, derivative
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, read_ledger, write_ledger
+from flairflow.shards.lock import alone
 from flairflow.tables import read_table
 
 
@@ -152,3 +153,10 @@ def test_purge_needs_a_list_and_the_end_of_the_run(tmp_path: Path, monkeypatch: 
     put(tmp_path / ".snakemake/locks/0.input.lock")
     with pytest.raises(ConfigError, match="a run of snakemake works on these results"):
         purge(config, Results(config.results))
+    (tmp_path / ".snakemake/locks/0.input.lock").unlink()
+    results = Results(config.results)
+    with (
+        alone(results.lock("register", "ds-train-0001")),
+        pytest.raises(ConfigError, match="jobs of a run that was killed still work on ds-train-0001; wait"),
+    ):
+        purge(config, results)

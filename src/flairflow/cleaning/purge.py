@@ -14,9 +14,10 @@ from typing import Any
 
 from flairflow.cohort.withdrawn import WITHDREW, withdrawn_participants
 from flairflow.config.models import Config
-from flairflow.errors import ConfigError
+from flairflow.errors import ConfigError, in_short
 from flairflow.files import atomic
 from flairflow.paths import Results
+from flairflow.shards.lock import held
 from flairflow.tables import read_table, records
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def purge(config: Config, results: Results) -> Purged:
 
     Participants are known by names of folders and by scan ids, so it does not matter whether the workflow ran since a
     list grew. Text files change whole or not at all. Nothing outside of the results folder is touched, no link is
-    followed. Raises ConfigError when no list is configured, or while a run of snakemake holds the folder.
+    followed. Raises ConfigError when no list is configured, or while a run of snakemake or a job works on the results.
     """
     lists = {name: dataset.withdrawn for name, dataset in config.datasets.items() if dataset.withdrawn}
     if not lists:
@@ -52,6 +53,8 @@ def purge(config: Config, results: Results) -> Purged:
         raise ConfigError(
             f"{LOCKS}: a run of snakemake works on these results; wait for its end (was it killed: snakemake --unlock)"
         )
+    if working := sorted(path.stem for path in results.locks() if held(path)):
+        raise ConfigError(f"jobs of a run that was killed still work on {in_short(working)}; wait for their end")
     people = _Withdrawn(lists, results)
     purged = Purged()
     learnt = results.learnt_scans()

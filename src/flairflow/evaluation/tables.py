@@ -45,8 +45,10 @@ def write_volumes(config: Config, results: Results) -> None:
     """tables/volumes.tsv: ml per scan and label, by the chosen ensemble, whose masks become the delivered ones."""
     link = results.delivered
     if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
-        link.unlink(missing_ok=True)
-        link.symlink_to(results.masks(config.segmenter).name)
+        fresh = link.with_name(f".{link.name}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(results.masks(config.segmenter).name)
+        fresh.replace(link)
     segmented = stage_rows(results, f"segment/{config.segmenter}")
     rows = []
     for scan in read_scans(results.cohort, config.labels, config.images):
