@@ -1,4 +1,7 @@
-"""Tables for people: TSV with `n/a` for what is not there (BIDS), each beside a JSON data dictionary."""
+"""Tables for people: TSV with `n/a` for what is not there (BIDS), each beside a JSON data dictionary.
+
+Pandas is imported by what uses it: `flairflow status` and the rules need only the names here.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import dictionary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Column = dict[str, Any]
 
@@ -42,6 +46,8 @@ def to_tsv(table: pd.DataFrame) -> str:
 def read_foreign_table(path: Path) -> pd.DataFrame:
     """Read a TSV that others wrote, all text, "" for missing: with or without byte-order mark, quotes as they stand,
     ragged at the end of lines. Raises ConfigError naming the file when it is no table."""
+    import pandas as pd
+
     try:
         table = pd.read_csv(
             path,
@@ -67,6 +73,8 @@ def records(table: pd.DataFrame) -> list[dict[str, str]]:
 
 def read_table(path: Path, text: bool = False) -> pd.DataFrame:
     """Read a table. `text` leaves all columns as strings with "" for missing."""
+    import pandas as pd
+
     if text:
         table = pd.read_csv(path, sep="\t", dtype=str, encoding="utf-8-sig", na_filter=False)
         return table.replace("n/a", "")

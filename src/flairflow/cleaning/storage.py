@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from flairflow.paths import Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row
 from flairflow.tables import Column, column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS: dict[str, Column] = {
     "what": column(
@@ -34,6 +36,8 @@ COLUMNS: dict[str, Column] = {
 
 def measure(results: Results) -> pd.DataFrame:
     """Scans, files and bytes (also per scan) of every stage that writes files, and of what is not by scan."""
+    import pandas as pd
+
     counts: dict[str, list[int]] = {}
     for stage, _, row in recorded_scans(results):
         if files := files_of(row, results):

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from flairflow.files import write_text
 from flairflow.tables import read_table, to_tsv
 
@@ -33,6 +31,8 @@ class Row:
 
 def write_ledger(path: Path, rows: Sequence[Row]) -> None:
     """Write a ledger whole; files and values stand as JSON in one column each."""
+    import pandas as pd
+
     texts = [asdict(row) | {key: json.dumps(getattr(row, key)) for key in ("files", "values")} for row in rows]
     columns = ["scan", "status", "reason", "fingerprint", "files", "values"]
     write_text(path, to_tsv(pd.DataFrame(texts, columns=columns)))
