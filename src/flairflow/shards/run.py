@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flairflow.cleaning.storage import files_of
@@ -106,7 +107,8 @@ def _note_cost(path: Path, scan: str, status: str, seconds: float) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform != "darwin" else 2**20)
     with path.open("a", encoding="utf-8") as file:
         if new:
-            file.write("scan\tstatus\tseconds\tpeak_mb\n")
-        file.write(f"{scan}\t{status}\t{seconds:.2f}\t{peak:.0f}\n")
+            file.write("scan\tstatus\tseconds\tpeak_mb\tfinished\n")
+        finished = datetime.now(UTC).isoformat(timespec="milliseconds")
+        file.write(f"{scan}\t{status}\t{seconds:.2f}\t{peak:.0f}\t{finished}\n")
         file.flush()
         os.fsync(file.fileno())
