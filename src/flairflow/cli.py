@@ -96,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--rename", nargs="+", default=[], metavar="OLD=NEW", help="datasets that have other names here"
         )
+    status = command("status", "Show what a run has done, is doing and still has to do.", config=False)
+    status.add_argument(
+        "results", nargs="?", type=Path, default=Path("results"), help="results folder of the run (default results)"
+    )
+    status.add_argument("--once", action="store_true", help="print once instead of refreshing until all is done")
+    status.add_argument("--json", action="store_true", help="print once, for programs (docs/status.md)")
     command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
     command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")
     return parser

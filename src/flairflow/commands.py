@@ -266,6 +266,12 @@ def report(options: Namespace) -> None:
     write_report(config, Results(config.results))
 
 
+def status(options: Namespace) -> None:
+    from flairflow.status.show import show_status
+
+    show_status(options.results, once=options.once, as_json=options.json)
+
+
 def tidy(options: Namespace) -> None:
     from flairflow.cleaning.tidy import tidy
 

@@ -1,0 +1,66 @@
+"""What the index found: the shards with their scans, and the scans that were excluded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flairflow.paths import Results
+from flairflow.status.reading import Reader, table_rows
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard with how many of its scans have a known mask (annotated), and how many also lack one (incomplete)."""
+
+    name: str
+    split: str
+    scans: int
+    annotated: int
+    incomplete: int
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The shards in the order of their table, and the reason by excluded scan."""
+
+    shards: tuple[Shard, ...]
+    excluded: dict[str, str]
+
+    @property
+    def scans(self) -> int:
+        return sum(shard.scans for shard in self.shards)
+
+
+def read_cohort(results: Results, reader: Reader) -> Cohort | None:
+    """The cohort as the last index left it; None before the first one has ended."""
+    shards = reader.read(results.shards, _shards)
+    scans = reader.read(results.cohort, _scans)
+    if shards is None or scans is None:
+        return None
+    annotated, incomplete, excluded = scans
+    return Cohort(
+        tuple(
+            Shard(name, split, count, annotated.get(name, 0), incomplete.get(name, 0)) for name, split, count in shards
+        ),
+        excluded,
+    )
+
+
+def _shards(text: str) -> list[tuple[str, str, int]]:
+    return [(row["shard"], row["split"], int(row["scans"])) for row in table_rows(text)]
+
+
+def _scans(text: str) -> tuple[dict[str, int], dict[str, int], dict[str, str]]:
+    """Annotated and incomplete scans by shard, and the reason by excluded scan."""
+    annotated: dict[str, int] = {}
+    incomplete: dict[str, int] = {}
+    excluded: dict[str, str] = {}
+    for row in table_rows(text):
+        if row["status"] == "excluded":
+            excluded[row["scan"]] = row["reason"]
+            continue
+        known = [value != "missing" for name, value in row.items() if name.startswith("annotation_")]
+        shard = row["shard"]
+        annotated[shard] = annotated.get(shard, 0) + any(known)
+        incomplete[shard] = incomplete.get(shard, 0) + (any(known) and not all(known))
+    return annotated, incomplete, excluded
