@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import pytest
 import yaml
 
 from chain import Run
+from flairflow.config import read_config
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import Results
+from flairflow.status import plan as status_plan
+from flairflow.status.cohort import read_cohort
+from flairflow.status.reading import Reader
 
 RULES = {
     "all",
@@ -299,6 +304,33 @@ def planned_jobs(run: Run, *targets: str) -> Jobs:
             assert key not in jobs, key
             jobs[key] = set(inputs[1].split(", ")) if inputs else set()
     return jobs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"strategies": {"pseudolabels": {"teacher": "phased"}}, "segmentation": {"model": "pseudolabels"}},
+        {"strategies": {"calibrated": {"calibrates": "multimodel"}, "pseudolabels": {"teacher": "calibrated"}}},
+        {"strategies": {"noisy_student": {"folds": 2, "rounds": 2}, "warm": {"calibrates": "noisy_student"}}},
+        {"models": {"mine": ["model"], "other": ["model"]}},
+    ],
+)
+def test_the_status_expects_the_jobs_that_are_planned(indexed: Run, changes: dict[str, Any]) -> None:
+    run = Run(indexed.folder, indexed.repository)
+    before = run.values
+    for name in ("weights.safetensors", "plan.json", "record.json"):
+        (run.folder / "model").mkdir(exist_ok=True)
+        plan = {"labels": ["A", "B"], "classes": ["A", "B"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
+        (run.folder / "model" / name).write_text(json.dumps(plan))
+    try:
+        run.change(**changes)
+        planned = run.planned()
+        config = read_config(run.folder / "config.yaml")
+        stages = status_plan.plan(config, run.results, read_cohort(run.results, Reader()), run.folder)
+    finally:
+        run.change(**before | {key: {} for key in changes if key not in before})
+    assert Counter(job.rule for stage in stages for job in stage.jobs if stage.name != "index") == planned
 
 
 def test_shared_networks_are_trained_once_and_in_order(indexed: Run) -> None:

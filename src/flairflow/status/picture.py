@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -26,15 +27,18 @@ def picture(status: Status, width: int) -> RenderableType:
     """What `flairflow status` prints, for a terminal of so many columns. Nothing in it is read as markup: names and
     reasons come from outside."""
     parts: list[RenderableType] = [_headline(status), Text(), _stages(status, width)]
+    if status.trainings:
+        more = len(status.trainings) - LINES
+        title = "Networks in training" + (f" (the first {LINES}, {more:,} more)" if more > 0 else "")
+        parts += [Text(), Text(title, style="bold"), _trainings(status, width)]
     for title, lines in (
-        ("Training now or interrupted", list(_trainings(status))),
         ("SLURM", list(_slurm(status))),
         ("Stopped at an error", list(_stopped(status))),
         ("Failed scans", list(_failed(status))),
         ("Excluded scans", list(_excluded(status))),
     ):
         if lines:
-            parts += [Text(), Text(title, style="bold"), *_some(lines)]
+            parts += [Text(), Text(title, style="bold"), Padding(Group(*_some(lines)), (0, 0, 0, 2))]
     return Group(*parts)
 
 
@@ -60,7 +64,7 @@ def _headline(status: Status) -> Text:
 def _stages(status: Status, width: int) -> Table:
     wide = width >= WIDE
     queued = status.queue is not None and not status.queue.problem
-    table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="dim")
+    table = _table(width)
     table.add_column("stage", overflow="fold")
     if wide:
         table.add_column("")
@@ -98,36 +102,49 @@ def _count(number: int, style: str) -> Text:
     return Text(f"{number:,}", style=style) if number else Text("-", style="dim")
 
 
-def _trainings(status: Status) -> Iterator[Text]:
-    for name, training in status.trainings.items():
-        text = Text(f"  {name}: update {training.update:,} of ")
-        text.append("n/a" if training.updates is None else f"{training.updates:,}")
-        if training.loss is not None:
-            text.append(f", loss {training.loss:.3f}")
-        if training.seconds_per_update is not None:
-            text.append(f", {3600 / training.seconds_per_update:,.0f} updates/h")
-        if training.seconds_left is not None:
-            text.append(f", {duration(training.seconds_left)} left")
-        yield text
+def _trainings(status: Status, width: int) -> Table:
+    table = _table(width)
+    table.add_column("network", overflow="fold")
+    for name in ("update", "of", "loss", "updates/h", "time left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, training in list(status.trainings.items())[:LINES]:
+        pace, left = training.seconds_per_update, training.seconds_left
+        table.add_row(
+            Text(name),
+            f"{training.update:,}",
+            _known(training.updates, "{:,}"),
+            _known(training.loss, "{:.3f}"),
+            _known(3600 / pace if pace else None, "{:,.0f}"),
+            "n/a" if left is None else duration(left),
+        )
+    return table
+
+
+def _known(number: float | None, form: str) -> str:
+    return "n/a" if number is None else form.format(number)
+
+
+def _table(width: int) -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2 if width >= WIDE else 1, 0, 0), header_style="dim")
 
 
 def _slurm(status: Status) -> Iterator[Text]:
     if status.queue is None:
         return
     if status.queue.problem:
-        yield Text(f"  not known: {_plain(status.queue.problem)}", style="yellow")
+        yield Text(f"not known: {_plain(status.queue.problem)}", style="yellow")
     waiting = Counter(one.slurm.reason for one in status.queued if one.slurm.waits)
     for reason, count in waiting.most_common():
-        yield Text(f"  {count:,} waiting: {_plain(reason)}", style="yellow")
+        yield Text(f"{count:,} waiting: {_plain(reason)}", style="yellow")
     for one in status.queued:
         if not one.slurm.waits:
-            yield Text(f"  {one.slurm.number} on {one.slurm.node or 'n/a'}: {one.stage} {one.job}")
+            yield Text(f"{one.slurm.number} on {one.slurm.node or 'n/a'}: {one.stage} {one.job}")
 
 
 def _stopped(status: Status) -> Iterator[Text]:
     for one in status.stopped:
         yield Text.assemble(
-            (f"  {one.stage} {one.job}" if one.job != one.stage else f"  {one.stage}", "red"),
+            (f"{one.stage} {one.job}" if one.job != one.stage else one.stage, "red"),
             f": {_plain(one.message)} ({_plain(str(one.log))})",
         )
 
@@ -143,20 +160,20 @@ def _excluded(status: Status) -> Iterator[Text]:
     if status.cohort is None or not status.cohort.excluded:
         return
     table = Results(status.results).cohort
-    yield Text(f"  {len(status.cohort.excluded):,}, of each {_plain(str(table))} says why", style="dim")
+    yield Text(f"{len(status.cohort.excluded):,}, of each {_plain(str(table))} says why", style="dim")
     for reason, scans in grouped((reason, scan) for scan, reason in status.cohort.excluded.items()):
         yield _reason(reason, scans)
 
 
 def _reason(reason: str, scans: Sequence[str]) -> Text:
     named = ", ".join(map(_plain, scans[:SCANS])) + (f" and {len(scans) - SCANS:,} more" if len(scans) > SCANS else "")
-    return Text.assemble((f"  {len(scans):,} ", "red"), _plain(reason), (f"  {named}", "dim"))
+    return Text.assemble((f"{len(scans):,} ", "red"), _plain(reason), (f"  {named}", "dim"))
 
 
 def _some(lines: Sequence[Text]) -> Iterator[Text]:
     yield from lines[:LINES]
     if len(lines) > LINES:
-        yield Text(f"  and {len(lines) - LINES:,} more (--json has all)", style="dim")
+        yield Text(f"and {len(lines) - LINES:,} more (--json has all)", style="dim")
 
 
 def _plain(text: str) -> str:

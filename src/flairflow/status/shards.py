@@ -59,8 +59,9 @@ def parse_ledger(text: str) -> Rows:
     """The rows of a ledger's text; lines that are no rows are passed over."""
     lines = text.split("\n")[1:]
     # A hundred thousand scans: the whole format is only for shards where a reason can make a row span lines.
-    ok = sum(line.split("\t", 2)[1:2] == ["ok"] for line in lines)
-    if ok == sum(map(bool, lines)):
+    cells = [line.split("\t", 4) for line in lines if line]
+    ok = sum(len(row) == 5 and row[1] == "ok" for row in cells)
+    if ok == len(cells):
         return Rows(ok)
     rows = ([row.get(name, "") for name in ROW] for row in table_rows(text))
     return _rows(row for row in rows if row[1] in ("ok", "failed"))
