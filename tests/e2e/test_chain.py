@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,33 @@ def test_a_second_run_does_nothing(chain: Run) -> None:
     assert chain.processed() == before
 
 
+def status(run: Run) -> dict[str, Any]:
+    """What `flairflow status --json` says of a run, with its stages by name."""
+    command = [sys.executable, "-m", "flairflow.cli", "status", "--json"]
+    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, check=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document | {"stages": {stage.pop("stage"): stage for stage in document["stages"]}}
+
+
+def test_the_status_of_a_finished_run_is_that_of_its_ledgers(chain: Run) -> None:
+    found = status(chain)
+    assert found["finished"] and not found["workflow_runs"] and not found["stopped"]
+    assert sum(stage["to_go"] + stage["running"] for stage in found["stages"].values()) == 0
+    ledgers = chain.results.root / "ledgers"
+    by_stage: dict[str, Counter[str]] = {}
+    for path in ledgers.rglob("*.tsv"):
+        counts = by_stage.setdefault(path.parent.relative_to(ledgers).as_posix(), Counter())
+        counts.update(row.status for row in read_ledger(path).values())
+    scans = {name: stage for name, stage in found["stages"].items() if stage["unit"] == "scans"}
+    assert set(scans) == set(by_stage)
+    for name, counts in by_stage.items():
+        assert (scans[name]["done"], scans[name]["failed"]) == (counts["ok"], counts["failed"]), name
+        assert counts["ok"] < 2 or scans[name]["scans_per_hour"] > 0, name
+    assert [group["scans"] for group in found["excluded"]] == [["archive_sub-002_ses-1"]]
+    assert "truncated" in found["excluded"][0]["reason"]
+    assert found["stages"]["train"]["done"] == 3 and not found["trainings"]
+
+
 def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
     before = chain.processed()
     output = chain.snakemake("-R", "index")
@@ -260,21 +288,28 @@ def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) ->
 
 def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None:
     shard, stage = "archive-archive-0001", "segment/pseudolabels"
-    state = chain.results.state(stage, shard)
+    state, ledger = chain.results.state(stage, shard), chain.results.ledger(stage, shard)
+    expected = sorted(read_ledger(ledger))
     state.unlink()
+    ledger.unlink()
     command = [sys.executable, "-m", "flairflow.cli", "segment-archive", "--config", "results/config.json"]
     command += ["--shard", shard, "--ensemble", "pseudolabels"]
     process = subprocess.Popen(command, cwd=chain.folder, stderr=subprocess.DEVNULL)
     while not (state.exists() and state.read_bytes().endswith(b"\n")):
         assert process.poll() is None
         time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)
+    finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
+    assert 1 <= len(finished) < len(expected)
+    running = status(chain)["stages"][stage]
+    assert (running["running"], running["to_go"]) == (1, len(expected) - len(finished))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
-    assert 1 <= len(finished) < len(read_ledger(chain.results.ledger(stage, shard)))
+    killed = status(chain)
+    assert killed["stages"][stage]["running"] == killed["stages"]["volumes"]["done"] == 0 and not killed["finished"]
     subprocess.run(command, cwd=chain.folder, check=True, capture_output=True)
     scans = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
-    assert sorted(scans) == sorted(read_ledger(chain.results.ledger(stage, shard)))
+    assert sorted(scans) == sorted(read_ledger(ledger)) == expected
     assert not list(chain.results.root.rglob(".*.nii*"))
 
 

@@ -96,9 +96,9 @@ def rows(count: int, failed: int = 0, fingerprint: str = "f", reason: str = "reg
 
 
 def text_of(status: Status, width: int) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(picture(status, width))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    file = io.StringIO()
+    Console(file=file, width=width).print(picture(status, width))
+    return file.getvalue()
 
 
 def test_where_no_run_began_the_message_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

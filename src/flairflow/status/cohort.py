@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flairflow.paths import Results
-from flairflow.status.reading import Reader, table_rows
+from flairflow.status.reading import Reader, table_lines, table_rows
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,17 @@ def _scans(text: str) -> tuple[dict[str, int], dict[str, int], dict[str, str]]:
     annotated: dict[str, int] = {}
     incomplete: dict[str, int] = {}
     excluded: dict[str, str] = {}
-    for row in table_rows(text):
-        if row["status"] == "excluded":
-            excluded[row["scan"]] = row["reason"]
+    lines = table_lines(text)
+    header = next(lines, [])
+    scan, status, reason, shard = map(header.index, ("scan", "status", "reason", "shard"))
+    annotations = [place for place, name in enumerate(header) if name.startswith("annotation_")]
+    for cells in lines:
+        if cells[status] == "excluded":
+            excluded[cells[scan]] = cells[reason]
             continue
-        known = [value != "missing" for name, value in row.items() if name.startswith("annotation_")]
-        shard = row["shard"]
-        annotated[shard] = annotated.get(shard, 0) + any(known)
-        incomplete[shard] = incomplete.get(shard, 0) + (any(known) and not all(known))
+        missing = sum(cells[place] == "missing" for place in annotations)
+        if missing < len(annotations):
+            name = cells[shard]
+            annotated[name] = annotated.get(name, 0) + 1
+            incomplete[name] = incomplete.get(name, 0) + (missing > 0)
     return annotated, incomplete, excluded

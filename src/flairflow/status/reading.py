@@ -33,11 +33,16 @@ class Reader:
 
 def table_rows(text: str) -> Iterator[dict[str, str]]:
     """The rows of a table, without pandas; "" for `n/a` and for cells that are not there. Ends at what is no table."""
-    lines = csv.reader(io.StringIO(text.replace("\0", "")), delimiter="\t")
+    lines = table_lines(text)
+    header = next(lines, [])
+    for cells in lines:
+        values = ["" if cell == "n/a" else cell for cell in cells]
+        yield dict.fromkeys(header, "") | dict(zip(header, values, strict=False))
+
+
+def table_lines(text: str) -> Iterator[list[str]]:
+    """The cells of a table, its header first, for tables of many rows."""
     try:
-        header = next(lines, [])
-        for cells in lines:
-            values = ["" if cell == "n/a" else cell for cell in cells]
-            yield dict.fromkeys(header, "") | dict(zip(header, values, strict=False))
+        yield from csv.reader(io.StringIO(text.replace("\0", "")), delimiter="\t")
     except csv.Error:
         return
