@@ -17,7 +17,7 @@ from flairflow.cohort.scan import Mask, Scan, columns, to_row
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
-from flairflow.paths import Results
+from flairflow.paths import CHECKPOINT, Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, write_ledger
 from flairflow.shards.lock import alone
@@ -268,6 +268,9 @@ def test_an_interrupted_training_keeps_what_it_has(results: Results) -> None:
     for path, text in ((log, "INFO resuming\n"), (work / "log.csv", "update,loss,score\n50,1.0,\n100,0.9,0.5\n")):
         path.parent.mkdir(parents=True)
         path.write_text(text)
+    # What an earlier training with other settings left.
+    assert Watcher(results.root).look(None).trainings["marginal/all/seed-0"].update == 0
+    (work / CHECKPOINT).touch()
     training = Watcher(results.root).look(None).trainings["marginal/all/seed-0"]
     assert (training.update, training.updates, training.seconds_left) == (100, 200, None)
 

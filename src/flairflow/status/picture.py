@@ -44,12 +44,13 @@ def picture(status: Status, width: int) -> RenderableType:
 
 def _headline(status: Status) -> Text:
     cohort = status.cohort
+    working = any(stage.jobs["running"] or stage.jobs["waiting"] for stage in status.stages)
     if status.finished:
         state, style = "all done", "bold green"
+    elif working:
+        state, style = "running" if status.workflow_runs else "jobs run, but no snakemake that follows", "bold cyan"
     elif status.workflow_runs:
-        state, style = "running", "bold cyan"
-    elif any(stage.jobs["running"] for stage in status.stages):
-        state, style = "jobs run, no Snakemake does", "bold yellow"
+        state, style = "snakemake is there, no job works at the moment", "bold cyan"
     else:
         state, style = "not running: start snakemake to go on", "bold yellow"
     counts = (

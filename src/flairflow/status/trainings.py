@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from flairflow.paths import CHECKPOINT
 from flairflow.status.reading import Reader, table_rows
 
 _LINE = re.compile(r"^(\d{4}-[\d-]+ [\d:]+,\d{3}) INFO update (\d+) of (\d+): loss ([\d.]+)", re.MULTILINE)
@@ -33,13 +34,15 @@ def training(log: Path, history: Path, updates: int | None, reader: Reader) -> T
     """The state of a training.
 
     log     : of the job that trains or trained it.
-    history : `log.csv` in its working folder, which stays when a job is started again.
+    history : `log.csv` in its working folder, beside the checkpoint from which a job that is started again goes on.
     updates : what the configuration gives it; the log knows better.
     """
     found = reader.read(log, parse_log)
     if found:
         return found
-    return Training(reader.read(history, _last_update) or 0, updates)
+    # Without its checkpoint a training starts anew, whatever an earlier one left.
+    resumes = history.with_name(CHECKPOINT).exists()
+    return Training((reader.read(history, _last_update) or 0) if resumes else 0, updates)
 
 
 def parse_log(text: str) -> Training | None:
