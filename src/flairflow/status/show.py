@@ -45,7 +45,6 @@ def _watch(watcher: Watcher, console: Console) -> None:
                 asked, jobs = began, queue(watcher.folders)
             status = watcher.look(jobs)
             live.update(picture(status, console.width), refresh=True)
-            # While Snakemake runs it may have a table of before to make again.
-            if status.finished and not status.workflow_runs:
+            if status.finished:
                 return
             time.sleep(max(REFRESH_S, 4 * (time.monotonic() - began)))

@@ -80,8 +80,9 @@ class Status:
 
     @property
     def finished(self) -> bool:
-        """Whether a whole run has nothing left to do."""
-        return self.cohort is not None and all(stage.jobs["done"] == sum(stage.jobs.values()) for stage in self.stages)
+        """Whether all outputs of a whole run are there, and no snakemake is that may make some of them again."""
+        done = all(stage.jobs["done"] == sum(stage.jobs.values()) for stage in self.stages)
+        return self.cohort is not None and done and not self.workflow_runs
 
 
 class Watcher:
