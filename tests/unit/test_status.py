@@ -250,12 +250,16 @@ def test_a_training_goes_as_its_log_says(results: Results) -> None:
         "2026-11-29 00:00:39,000 INFO update 100 of 200: loss 0.900 and cut of",
     ]
     log.write_text("\n".join(lines))
+    assert name in Watcher(results.root).look(None).trainings
     with alone(results.lock("train", name)):
         status = Watcher(results.root).look(None)
     training = status.trainings[name]
     assert (training.update, training.updates, training.loss) == (100, 200, 0.9)
     assert training.seconds_per_update == pytest.approx(1)
     assert training.seconds_left == pytest.approx(100)
+    # Trained to its end, and to be trained again: not begun.
+    log.write_text(lines[0].replace("update 1 ", "update 200 "))
+    assert name not in Watcher(results.root).look(None).trainings
     # The other two networks at the pace of the one that trains.
     assert stage(status, "train").seconds_left == pytest.approx(500)
     line = next(line for line in text_of(status, 80).splitlines() if line.startswith("marginal/all/seed-0"))
@@ -362,7 +366,7 @@ def test_the_queue_has_the_jobs_of_this_folder(results: Results) -> None:
     assert stage(status, "register").jobs["running"] == 1
     assert stage(status, "segment/pseudolabels").jobs["waiting"] == stage(status, "train").jobs["waiting"] == 1
     text = text_of(status, 120)
-    assert "11 on node1: register ds-train-0001" in text and "1 waiting: Resources" in text and "waiting" in text
+    assert "job 11 on node1: register ds-train-0001" in text and "1 waiting: Resources" in text and "waiting" in text
     assert next(job for job in to_json(status)["slurm"]["jobs"] if job["id"] == "12") == {
         "id": "12",
         "stage": "segment/pseudolabels",

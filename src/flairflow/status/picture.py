@@ -84,7 +84,7 @@ def _row(stage: StageStatus, wide: bool, queued: bool) -> Iterator[RenderableTyp
     style = "red" if stage.jobs["stopped"] else "cyan" if stage.jobs["running"] else "green" if complete else ""
     yield Text(stage.stage, style=style)
     if wide:
-        yield ProgressBar(total=max(total, 1), completed=total - stage.to_go, width=16)
+        yield ProgressBar(total=max(total, 1), completed=total - stage.to_go, width=10)
         yield Text(stage.unit if total > 1 else stage.unit.removesuffix("s"), style="dim")
     yield _count(stage.done, "green")
     yield _count(stage.failed, "red")
@@ -139,7 +139,7 @@ def _slurm(status: Status) -> Iterator[Text]:
         yield Text(f"{count:,} waiting: {_plain(reason)}", style="yellow")
     for one in status.queued:
         if not one.slurm.waits:
-            yield Text(f"{one.slurm.number} on {one.slurm.node or 'n/a'}: {one.stage} {one.job}")
+            yield Text(f"job {one.slurm.number} on {one.slurm.node or 'n/a'}: {one.stage} {one.job}")
 
 
 def _stopped(status: Status) -> Iterator[Text]:

@@ -184,7 +184,10 @@ class Watcher:
         for job in stage.jobs:
             if activities[job.name] != "done" and job.log.exists():
                 history = self.results.root / "state" / "train" / job.name / "log.csv"
-                found[job.name] = training(job.log, history, job.updates, self.reader)
+                known = training(job.log, history, job.updates, self.reader)
+                # What ended and is to be done again still has its log.
+                if activities[job.name] == "running" or known.update != known.updates:
+                    found[job.name] = known
         return found
 
     def _summary(
