@@ -335,6 +335,15 @@ def test_damaged_files_stop_nothing(results: Results, damage: bytes) -> None:
     assert text_of(status, 80) and json.dumps(to_json(status))
 
 
+@pytest.mark.parametrize("name", ["cohort", "shards"])
+def test_a_damaged_cohort_is_said(results: Results, name: str) -> None:
+    index(results)
+    path: Path = getattr(results, name)
+    path.write_text(path.read_text()[:-4].replace("scan", "sc", 1))
+    with pytest.raises(ConfigError, match="make them again"):
+        Watcher(results.root).look(None)
+
+
 def test_ledgers_are_read_as_the_stages_read_them(tmp_path: Path) -> None:
     path = tmp_path / "ledger.tsv"
     write_ledger(path, rows(5, failed=2, reason=NASTY))

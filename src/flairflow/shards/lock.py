@@ -37,7 +37,7 @@ def alone(path: Path) -> Iterator[None]:
 def held(path: Path) -> bool:
     """Whether some process holds the lock file `path` at the moment."""
     try:
-        with path.open("r+") as file:
+        with path.open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

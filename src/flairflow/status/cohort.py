@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flairflow.errors import ConfigError
 from flairflow.paths import Results
 from flairflow.status.reading import Reader, table_lines, table_rows
 
@@ -32,9 +33,15 @@ class Cohort:
 
 
 def read_cohort(results: Results, reader: Reader) -> Cohort | None:
-    """The cohort as the last index left it; None before the first one has ended."""
-    shards = reader.read(results.shards, _shards)
-    scans = reader.read(results.cohort, _scans)
+    """The cohort as the last index left it; None before the first one has ended. Raises ConfigError where its tables
+    are none."""
+    try:
+        shards = reader.read(results.shards, _shards)
+        scans = reader.read(results.cohort, _scans)
+    except (ValueError, KeyError, IndexError):
+        raise ConfigError(
+            f"{results.cohort} or {results.shards} is damaged: make them again with snakemake -R index"
+        ) from None
     if shards is None or scans is None:
         return None
     annotated, incomplete, excluded = scans
