@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,6 +106,15 @@ def text_of(status: Status, width: int) -> str:
 def test_where_no_run_began_the_message_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main(["status", str(tmp_path / "nowhere"), "--once"]) == 1
     assert "no run has begun" in caplog.text and "flairflow status FOLDER" in caplog.text
+
+
+def test_it_imports_nothing_heavy(results: Results) -> None:
+    index(results)
+    command = [sys.executable, "-X", "importtime", "-m", "flairflow.cli", "status", "--once"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "9 scans in 6 shards" in done.stdout
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "rich.live" in imported and not imported & {"numpy", "pandas", "torch", "nibabel", "snakemake"}
 
 
 def test_a_damaged_configuration_is_said(results: Results) -> None:
