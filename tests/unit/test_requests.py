@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairflow import dag
@@ -53,18 +53,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("requests")
 
 
+@settings(max_examples=30, deadline=None)
 @given(rule=st.sampled_from([*JOBS, *GATHERED]), few=st.integers(1, 5000), more=st.integers(0, 5000))
 def test_more_scans_never_ask_for_less(folder: Path, rule: str, few: int, more: int) -> None:
     one, other = (request(configured(folder, scans=n), rule, JOBS.get(rule, {})) for n in (few, few + more))
     assert one.mem_mb <= other.mem_mb and one.runtime <= other.runtime
 
 
+@settings(max_examples=30, deadline=None)
 @given(rule=st.sampled_from([*JOBS, *GATHERED]), few=st.integers(10**5, 10**8), more=st.integers(0, 10**8))
 def test_more_voxels_never_ask_for_less(folder: Path, rule: str, few: int, more: int) -> None:
     one, other = (request(configured(folder, voxels=n), rule, JOBS.get(rule, {})) for n in (few, few + more))
     assert one.mem_mb <= other.mem_mb and one.runtime <= other.runtime
 
 
+@settings(max_examples=30, deadline=None)
 @given(rule=st.sampled_from(["pseudolabel", "segment", "segment_archive", "train_model"]), factor=st.integers(1, 16))
 def test_more_filters_and_seeds_ask_for_more(folder: Path, rule: str, factor: int) -> None:
     one, other = (request(configured(folder, **with_filters(n)), rule, JOBS[rule]) for n in (factor, factor + 1))
@@ -74,6 +77,7 @@ def test_more_filters_and_seeds_ask_for_more(folder: Path, rule: str, factor: in
         assert seeds.mem_mb > one.mem_mb and seeds.runtime >= one.runtime
 
 
+@settings(max_examples=30, deadline=None)
 @given(rule=st.sampled_from([*JOBS, *GATHERED]), attempt=st.integers(2, 5))
 def test_every_attempt_asks_for_as_much_more(folder: Path, rule: str, attempt: int) -> None:
     config, wildcards = configured(folder), JOBS.get(rule, {})

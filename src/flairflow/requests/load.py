@@ -90,7 +90,7 @@ def _gathered(config: Config, rule: str, shards: Mapping[str, Shard], prepared: 
     test = sum(shard.scans for shard in shards.values() if shard.annotated and shard.split == "test")
     train = sum(shard.scans for shard in shards.values() if shard.split == "train")
     labels, compared = len(config.labels), len(config.compared)
-    rows = {"volumes": scans * labels, "metrics": test * labels * compared, "comparison": test * labels * compared}
+    rows = {"volumes": scans * labels, "metrics": test * labels * compared, "comparison": test}
     return Load(
         scans=train if rule == "thresholds" else 0,
         rows=rows.get(rule, scans * labels),
@@ -116,7 +116,9 @@ def _trained(config: Config, wildcards: Mapping[str, str], shards: Mapping[str, 
         validated = count["validation"] * settings.updates / settings.validate_every
         held, work = training(network, settings.batch, patches, validated, prepared)
     scans = sum(count.values())
-    return Load(scans=scans, rows=scans, prepared=prepared, network_bytes=held, multiply_adds=work)
+    # A row is a scan's patch centres of background or of one label.
+    rows = scans * (1 + len(config.labels))
+    return Load(rows=rows, prepared=prepared, network_bytes=held, multiply_adds=work)
 
 
 def _members(config: Config, ensemble: str) -> list[Network]:

@@ -12,6 +12,9 @@ from flairflow.requests.load import load
 # So many times what is expected; CPUs and file systems of clusters differ more than memory does.
 MEMORY_MARGIN, TIME_MARGIN = 1.25, 4.0
 LEAST_MINUTES = 10
+# No training asks for more in its first attempt: many partitions allow no more, and the next one goes on from its last
+# checkpoint.
+LONGEST_TRAINING_MINUTES = 2880
 # On a cluster two Snakemake processes stand around each job: in the batch script, and in its step.
 SNAKEMAKE_MB = 350
 # Multiply-adds a second: measured on two CPU cores that others used too; assumed of a GPU, there was none to measure.
@@ -56,14 +59,14 @@ COSTS = {
     "index": Cost(150, native=20, kb=10, row=0.02),
     "register": Cost(380, native=40, scan=20, of_native=1),
     "preprocess": Cost(250, native=40, prepared=60, scan=5, of_native=1, of_prepared=1),
-    "train_model": Cost(850, kb=64, seconds=60),
+    "train_model": Cost(850, kb=20, seconds=60, row=0.05),
     "pseudolabel": Cost(450, prepared=40, scan=1, of_prepared=1),
     "segment": Cost(450, classes=12, prepared=40, scan=1, of_native=1),
     "segment_archive": Cost(650, native=40, classes=12, prepared=60, scan=25, of_native=3),
-    "thresholds": Cost(250, native=20, prepared=40, scan=0.5, of_native=0.5, of_prepared=0.5),
+    "thresholds": Cost(150, prepared=60, scan=0.5, of_prepared=0.3),
     "evaluate": Cost(250, native=40, scan=1, of_native=1),
     "metrics": Cost(150, kb=8, row=0.001),
-    "comparison": Cost(450, native=40, kb=200, seconds=60, row=0.02),
+    "comparison": Cost(450, native=40, kb=300, seconds=60, row=0.1),
     "volumes": Cost(150, kb=2, row=0.001),
     "report": Cost(450, native=40, kb=10, seconds=60, row=0.001),
     "tidy": Cost(150, kb=10, row=0.01),
@@ -81,10 +84,10 @@ def request(config: Config, rule: str, wildcards: Mapping[str, str], threads: in
     megabytes += cost.kb * of.rows / 1e3
     a_scan = cost.scan + (cost.of_native * of.images * of.native + cost.of_prepared * of.prepared) / 1e6
     seconds = cost.seconds + of.scans * a_scan + of.rows * cost.row + _network_seconds(of.multiply_adds)
-    return Request(
-        mem_mb=attempt * math.ceil(SNAKEMAKE_MB + MEMORY_MARGIN * megabytes),
-        runtime=attempt * max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60)),
-    )
+    minutes = max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60))
+    if rule == "train_model":
+        minutes = min(minutes, LONGEST_TRAINING_MINUTES)
+    return Request(attempt * math.ceil(SNAKEMAKE_MB + MEMORY_MARGIN * megabytes), attempt * minutes)
 
 
 def _network_seconds(multiply_adds: float) -> float:
