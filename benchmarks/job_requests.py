@@ -2,10 +2,10 @@
 
     python benchmarks/job_requests.py RESULTS_FOLDER...
 
-Each folder is `results` of a run, with its config.json. Requests are worked out anew for the first attempt. Memory is
-the largest sum of the resident memory of a job's processes, which counts what they share several times; Snakemake's own
-part of a request (`SNAKEMAKE_MB`), which these files do not see, is left out of `used / requested`.
-Ends with an error where a job used more than it asked for.
+Each folder is `results` of a run, with its config.json. Requests are worked out anew for the first attempt, with no
+more threads than this machine has cores. Memory is the largest sum of the resident memory of a job's processes, which
+counts what they share several times; Snakemake's own part of a request (`SNAKEMAKE_MB`), which these files do not see,
+is left out. Ends with an error where a job used more than it asked for.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def measured(root: Path) -> list[tuple[str, Job]]:
             wildcards = {"shard": path.stem} | ({"ensemble": middle[0]} if len(middle) > 1 else {})
             if stage == "segment" and "-archive-" in path.stem:
                 rule = "segment_archive"
-        asked = request(config, rule, wildcards, THREADS.get(rule, 1))
+        asked = request(config, rule, wildcards, min(THREADS.get(rule, 1), psutil.cpu_count()))
         row = read_table(path).iloc[-1]
         if row["max_rss"] > 0:  # Snakemake looks every few seconds at most: shorter jobs have none
             jobs.append((rule, Job(row["max_rss"], asked.mem_mb - SNAKEMAKE_MB, row["s"], asked.runtime)))

@@ -55,20 +55,20 @@ class Cost:
 
 
 COSTS = {
-    "simulate": Cost(900, native=15, scan=3, of_native=0.25),
-    "index": Cost(150, native=20, kb=10, row=0.02),
+    "simulate": Cost(1350, native=10, scan=3, of_native=0.25),
+    "index": Cost(150, native=12, kb=10, row=0.02),
     "register": Cost(380, native=40, scan=20, of_native=1),
     "preprocess": Cost(250, native=40, prepared=60, scan=5, of_native=1, of_prepared=1),
     "train_model": Cost(850, kb=20, seconds=60, row=0.05),
     "pseudolabel": Cost(450, prepared=40, scan=1, of_prepared=1),
     "segment": Cost(450, classes=12, prepared=40, scan=1, of_native=1),
-    "segment_archive": Cost(650, native=40, classes=12, prepared=60, scan=25, of_native=3),
+    "segment_archive": Cost(500, native=20, classes=6, prepared=60, scan=25, of_native=3),
     "thresholds": Cost(150, prepared=60, scan=0.5, of_prepared=0.3),
-    "evaluate": Cost(250, native=40, scan=1, of_native=1),
+    "evaluate": Cost(160, native=40, scan=1, of_native=1),
     "metrics": Cost(150, kb=8, row=0.001),
-    "comparison": Cost(450, native=40, kb=300, seconds=60, row=0.1),
+    "comparison": Cost(280, native=30, kb=300, seconds=60, row=0.1),
     "volumes": Cost(150, kb=2, row=0.001),
-    "report": Cost(450, native=40, kb=10, seconds=60, row=0.001),
+    "report": Cost(200, native=15, kb=10, seconds=60, row=0.001),
     "tidy": Cost(150, kb=10, row=0.01),
 }
 
