@@ -25,8 +25,8 @@ if CONFIG.simulation:
             "../envs/images.yaml"
         threads: 4
         resources:
-            mem_mb=dag.scaled(4500),
-            runtime=dag.scaled(120),
+            mem_mb=dag.memory(CONFIG, "simulate"),
+            runtime=dag.minutes(CONFIG, "simulate"),
         params:
             settings=dag.version(CONFIG, "simulate"),
         shell:
@@ -49,8 +49,8 @@ checkpoint index:
         "../envs/images.yaml"
     threads: 8
     resources:
-        mem_mb=dag.scaled(4000),
-        runtime=dag.scaled(240),
+        mem_mb=dag.memory(CONFIG, "index"),
+        runtime=dag.minutes(CONFIG, "index"),
     params:
         settings=dag.version(CONFIG, "index"),
     shell:

@@ -9,11 +9,13 @@ rule thresholds:
         dictionary(RESULTS.table("thresholds")),
     log:
         RESULTS.log("thresholds", "thresholds"),
+    benchmark:
+        RESULTS.benchmark("thresholds", "thresholds")
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=dag.scaled(2000),
-        runtime=dag.scaled(60),
+        mem_mb=dag.memory(CONFIG, "thresholds"),
+        runtime=dag.minutes(CONFIG, "thresholds"),
     params:
         settings=dag.version(CONFIG, "thresholds"),
     shell:
@@ -33,8 +35,8 @@ rule evaluate:
         "../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=dag.scaled(3000),
-        runtime=dag.scaled(120),
+        mem_mb=dag.memory(CONFIG, "evaluate"),
+        runtime=dag.minutes(CONFIG, "evaluate"),
     params:
         settings=dag.version(CONFIG, "evaluate"),
     shell:
@@ -53,9 +55,11 @@ rule metrics:
         dictionary(RESULTS.table("metrics")),
     log:
         RESULTS.log("metrics", "metrics"),
+    benchmark:
+        RESULTS.benchmark("metrics", "metrics")
     resources:
-        mem_mb=dag.scaled(1000),
-        runtime=dag.scaled(30),
+        mem_mb=dag.memory(CONFIG, "metrics"),
+        runtime=dag.minutes(CONFIG, "metrics"),
     params:
         settings=dag.version(CONFIG, "metrics"),
     shell:
@@ -87,11 +91,13 @@ rule comparison:
         ],
     log:
         RESULTS.log("compare", "compare"),
+    benchmark:
+        RESULTS.benchmark("compare", "compare")
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=dag.scaled(2000),
-        runtime=dag.scaled(30),
+        mem_mb=dag.memory(CONFIG, "comparison"),
+        runtime=dag.minutes(CONFIG, "comparison"),
     params:
         settings=dag.version(CONFIG, "compare"),
     shell:

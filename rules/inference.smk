@@ -18,8 +18,8 @@ rule segment:
         "../envs/network.yaml"
     threads: 4
     resources:
-        mem_mb=dag.scaled(8000),
-        runtime=dag.scaled(240),
+        mem_mb=dag.memory(CONFIG, "segment"),
+        runtime=dag.minutes(CONFIG, "segment"),
         gpu=1,
     params:
         settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
@@ -45,8 +45,8 @@ rule segment_archive:
         "../envs/network.yaml"
     threads: 4
     resources:
-        mem_mb=dag.scaled(8000),
-        runtime=dag.scaled(480),
+        mem_mb=dag.memory(CONFIG, "segment_archive"),
+        runtime=dag.minutes(CONFIG, "segment_archive"),
         gpu=1,
     params:
         settings=dag.version(CONFIG, "segment_archive"),
@@ -63,9 +63,11 @@ rule volumes:
         dictionary(RESULTS.table("volumes")),
     log:
         RESULTS.log("volumes", "volumes"),
+    benchmark:
+        RESULTS.benchmark("volumes", "volumes")
     resources:
-        mem_mb=dag.scaled(1000),
-        runtime=dag.scaled(30),
+        mem_mb=dag.memory(CONFIG, "volumes"),
+        runtime=dag.minutes(CONFIG, "volumes"),
     params:
         settings=dag.version(CONFIG, "volumes"),
     shell:

@@ -14,8 +14,8 @@ rule preprocess:
         "../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=dag.scaled(3000),
-        runtime=dag.scaled(120),
+        mem_mb=dag.memory(CONFIG, "preprocess"),
+        runtime=dag.minutes(CONFIG, "preprocess"),
     params:
         settings=dag.version(CONFIG, "preprocess"),
     shell:

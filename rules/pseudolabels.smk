@@ -22,8 +22,8 @@ rule pseudolabel:
         "../envs/network.yaml"
     threads: 4
     resources:
-        mem_mb=dag.scaled(8000),
-        runtime=dag.scaled(240),
+        mem_mb=dag.memory(CONFIG, "pseudolabel"),
+        runtime=dag.minutes(CONFIG, "pseudolabel"),
         gpu=1,
     params:
         settings=dag.version(CONFIG, "pseudolabel"),

@@ -15,8 +15,8 @@ rule register:
         "../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=dag.scaled(3000),
-        runtime=dag.scaled(120),
+        mem_mb=dag.memory(CONFIG, "register"),
+        runtime=dag.minutes(CONFIG, "register"),
     params:
         settings=dag.version(CONFIG, "register"),
     shell:

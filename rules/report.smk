@@ -11,11 +11,13 @@ rule report:
         RESULTS.summary,
     log:
         RESULTS.log("report", "report"),
+    benchmark:
+        RESULTS.benchmark("report", "report")
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=dag.scaled(2000),
-        runtime=dag.scaled(60),
+        mem_mb=dag.memory(CONFIG, "report"),
+        runtime=dag.minutes(CONFIG, "report"),
     params:
         settings=dag.version(CONFIG, "report"),
     shell:
@@ -30,11 +32,13 @@ rule tidy:
         dictionary(RESULTS.table("storage")),
     log:
         RESULTS.log("tidy", "tidy"),
+    benchmark:
+        RESULTS.benchmark("tidy", "tidy")
     conda:
         "../envs/images.yaml"
     resources:
-        mem_mb=dag.scaled(2000),
-        runtime=dag.scaled(120),
+        mem_mb=dag.memory(CONFIG, "tidy"),
+        runtime=dag.minutes(CONFIG, "tidy"),
     params:
         settings=dag.version(CONFIG, "tidy"),
     shell:

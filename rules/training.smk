@@ -16,8 +16,8 @@ rule train_model:
         "../envs/network.yaml"
     threads: 8
     resources:
-        mem_mb=dag.scaled(16000),
-        runtime=dag.scaled(2880),
+        mem_mb=dag.memory(CONFIG, "train_model"),
+        runtime=dag.minutes(CONFIG, "train_model"),
         gpu=1,
     params:
         settings=lambda wildcards: dag.training_version(CONFIG, wildcards.strategy),

@@ -16,6 +16,7 @@ from flairflow.files import write_text
 from flairflow.paths import MODEL_FILES, RULES, Results
 from flairflow.published.imported import check_imported
 from flairflow.published.numbers import check_published
+from flairflow.requests.request import request
 from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, model_before, model_folders
 
@@ -89,13 +90,22 @@ def published(config: Config) -> Path:
     return config.compare.published
 
 
-def scaled(amount: int) -> Callable[..., int]:
-    """A resource that grows with every attempt: a job killed for memory or time is given more."""
+def memory(config: Config, rule: str) -> Callable[..., int]:
+    """The `mem_mb` of a rule: what fits the job, and more for each attempt after one that was killed."""
 
-    def resource(wildcards: Any, attempt: int) -> int:
-        return amount * attempt
+    def mem_mb(wildcards: Any, threads: int, attempt: int) -> int:
+        return request(config, rule, dict(wildcards.items()), threads, attempt).mem_mb
 
-    return resource
+    return mem_mb
+
+
+def minutes(config: Config, rule: str) -> Callable[..., int]:
+    """The `runtime` of a rule, likewise."""
+
+    def runtime(wildcards: Any, threads: int, attempt: int) -> int:
+        return request(config, rule, dict(wildcards.items()), threads, attempt).runtime
+
+    return runtime
 
 
 def scratch_option(workflow: Any) -> str:

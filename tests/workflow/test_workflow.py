@@ -20,6 +20,7 @@ from flairflow.config import read_config
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import Results
+from flairflow.requests.request import COSTS
 from flairflow.status import plan as status_plan
 from flairflow.status.cohort import read_cohort
 from flairflow.status.reading import Reader
@@ -225,13 +226,81 @@ def test_the_lock_file_satisfies_the_project(repository: Path) -> None:
         assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
 
 
+# What the SLURM plugin passes on; other names, such as `time`, `mem` or `gpus`, it would drop without a word.
+RESOURCES = {"runtime", "mem_mb", "gpu", "gpu_model", "qos", "constraint", "scratch", "tmpdir"}
+
+
+def rules_of(repository: Path) -> dict[str, str]:
+    """The text of every rule by its name."""
+    texts: dict[str, str] = {}
+    for path in (repository / "Snakefile", *sorted((repository / "rules").glob("*.smk"))):
+        parts = re.split(r"^\s*(?:rule|checkpoint) (\w+):\n", path.read_text(), flags=re.MULTILINE)
+        texts |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    return texts
+
+
+def test_every_rule_asks_for_what_the_plugin_knows(repository: Path) -> None:
+    rules = rules_of(repository)
+    assert set(rules) == RULES
+    for name, text in rules.items():
+        if "localrule: True" in text:
+            continue
+        asked = set(re.findall(r"^ +(\w+)=", text.split("resources:")[1].split("params:")[0], re.MULTILINE))
+        assert {"mem_mb", "runtime"} <= asked <= RESOURCES, name
+        # Each by its own formula, and measured.
+        assert f'dag.memory(CONFIG, "{name}")' in text and f'dag.minutes(CONFIG, "{name}")' in text, name
+        assert "benchmark:" in text, name
+        assert "retries:" not in text, name
+    assert {name for name, text in rules.items() if "localrule" not in text} == set(COSTS)
+
+
 def test_profiles_name_rules_and_resources_that_exist(repository: Path) -> None:
     assert (repository / "slurm").readlink() == Path("profiles/slurm")
+    rules = rules_of(repository)
+    profiles = {}
     for path in (repository / "profiles").glob("*/config.yaml"):
-        profile = yaml.safe_load(path.read_text())
-        assert set(profile.get("set-resources", {})) <= RULES
-        for resources in [profile.get("default-resources", {}), *profile.get("set-resources", {}).values()]:
-            assert all(name in ("runtime", "mem_mb", "gpu") or name.startswith("slurm_") for name in resources)
+        # What is commented out, for users to fill in, is held to the same.
+        for text in (path.read_text(), re.sub(r"^( *)# (\w+: \S.*)$", r"\1\2", path.read_text(), flags=re.MULTILINE)):
+            profiles[path.parent.name] = profile = yaml.safe_load(text)
+            assert set(profile.get("set-resources", {})) <= set(rules)
+            for resources in [profile.get("default-resources", {}), *profile.get("set-resources", {}).values()]:
+                assert all(name in RESOURCES or name.startswith("slurm_") for name in resources)
+    on_gpu = {
+        name
+        for name, resources in profiles["slurm"]["set-resources"].items()
+        if resources["slurm_partition"] != profiles["slurm"]["default-resources"]["slurm_partition"]
+    }
+    assert on_gpu == {name for name, text in rules.items() if re.search(r"^ +gpu=1,$", text, re.MULTILINE)}
+    assert profiles["slurm"]["retries"] == profiles["local"]["retries"] > 0
+    assert profiles["local"]["resources"] == {"gpu": 1}
+
+
+def test_site_values_stand_in_one_block(repository: Path) -> None:
+    _, block, rest = re.split(r"^# ---.*\n", (repository / "profiles/slurm/config.yaml").read_text(), flags=re.M)
+    assert set(yaml.safe_load(block)) == {"default-resources", "set-resources", "jobs"}
+    assert not re.search(r"partition:|account:|qos:|scratch:", rest)
+
+
+def test_the_literal_commands_work_from_the_repository(tmp_path: Path, repository: Path) -> None:
+    """Snakemake refuses a profile with a key it does not know."""
+    for profile in ("slurm", "profiles/local"):
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            profile,
+            "-n",
+            "--cores",
+            "2",
+            "--configfile",
+            "config.yaml",
+        ]
+        done = subprocess.run(
+            [*command, "--directory", str(tmp_path)], cwd=repository, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"resources:.*mem_mb=\d+.*", done.stdout + done.stderr)
 
 
 def test_jobs_work_on_the_disk_that_a_profile_names(indexed: Run) -> None:

@@ -93,9 +93,14 @@ def write_shards(path: Path, scans: Sequence[Scan]) -> None:
     table = pd.DataFrame(
         [(*key, count) for key, count in sorted(counts.items())], columns=["shard", "dataset", "split", "scans"]
     )
+    largest = dict.fromkeys(table["shard"], 0)
+    for scan in scans:
+        largest[scan.shard] = max(largest[scan.shard], scan.voxels)
     for name in ("annotated", "incomplete"):
         having = {scan.shard for scan in scans if getattr(scan, name)}
         table[name] = ["yes" if shard in having else "no" for shard in table["shard"]]
+    # What jobs ask for follows from it.
+    table["voxels"] = [largest[shard] for shard in table["shard"]]
     write_text(path, to_tsv(table))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Literal, get_args
 
 from flairflow.tables import Column, column
@@ -63,6 +64,11 @@ class Scan:
     def scored(self) -> bool:
         """Whether its predictions are compared with what is known of it."""
         return self.split == "test" and bool(self.annotated)
+
+    @property
+    def voxels(self) -> int:
+        """Voxels of its reference image; 0 before that was looked at."""
+        return prod(map(int, self.shape.split("x"))) if self.shape else 0
 
     @property
     def included(self) -> bool:
