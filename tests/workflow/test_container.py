@@ -24,7 +24,15 @@ def test_the_image_is_made_of_the_lock_file_and_what_the_package_needs(repositor
 
 
 def test_a_step_starts_where_its_job_is(repository: Path) -> None:
-    command = [repository / "envs/container/srun", "-n1", "--cpu-bind=q", "--cpus-per-task=2", "echo", "-n", "a  b"]
+    command = [
+        str(repository / "envs/container/srun"),
+        "-n1",
+        "--cpu-bind=q",
+        "--cpus-per-task=2",
+        "echo",
+        "-n",
+        "a  b",
+    ]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "a  b"
 
 
