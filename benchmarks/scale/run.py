@@ -6,7 +6,7 @@ SIZES default to 2052 10000 50000 100000 scans. For each, a cohort is made in a 
 measured as a whole process: wall time, CPU time of all its threads, peak memory. There are two kinds of cohort:
 
 realistic     : 2,052 scans annotated as those of Phitidis et al. 2026, the rest an archive with nothing annotated. BIDS
-                trees of tiny images are indexed; then all outputs are written, ledgers and records as long as real ones.
+                trees of tiny images are indexed; then all outputs are written, ledgers and records of a real length.
 all annotated : every scan has one or two masks: the most jobs that a cohort can need. Beyond 10,000 scans its plan is
                 made from the tables that an index would leave, without trees.
 
@@ -32,7 +32,7 @@ SIZES = [2_052, 10_000, 50_000, 100_000]
 # More scans than this, all annotated, are planned from tables: a tree of them takes long to write and to index.
 MOST_ANNOTATED_TREE = 10_000
 KINDS = ("realistic", "all annotated")
-SHARDS = (4, 16, 48)
+SHARDS = (4, 8, 32)
 BEGIN, END = "<!-- measured by benchmarks/scale/run.py -->\n", "<!-- end of what is measured -->\n"
 
 

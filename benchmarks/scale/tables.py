@@ -57,8 +57,8 @@ def metadata_table(planned: Sequence[Planned]) -> str:
             row = [f"{one.count:,}", one.kind, str(one.jobs), f"{one.files:,}", f"{one.megabytes:.0f}"]
             rows.append([*row, f"{one.files * share:,.0f}", f"{one.megabytes * share:,.0f}", f"{noting:.0f}"])
     about = (
-        "Ledgers, records, logs, benchmarks and `.snakemake` after a complete run. `ms per job`: what Snakemake takes to\n"
-        "schedule and note a job that runs nothing (`--touch`, less the time of planning).\n\n"
+        "Ledgers, records, logs, benchmarks and `.snakemake` after a complete run. `ms per job`: what Snakemake takes "
+        "to schedule and note a job that runs nothing (`--touch`, less the time of planning).\n\n"
     )
     return about + _markdown(rows)
 
@@ -71,9 +71,9 @@ def overhead_table(overheads: Sequence[Overhead]) -> str:
         numbers = [f"{one.run.seconds:.1f}", f"{one.commands:.1f}", f"{one.scans:.1f}", f"{start:.2f}"]
         rows.append([str(one.shards), *numbers, f"{one.per_shard:.2f}"])
     about = (
-        "Shards of one scan of 16 x 16 x 16 voxels, really registered, two at a time. `commands`: seconds of the jobs'\n"
-        "commands, summed; `scans`: those of the scans in them. The last column is what a shard adds to the run besides\n"
-        "half of its command's seconds; the start of the run, some 2 s, is spread over all shards.\n\n"
+        "Shards of one scan of 16 x 16 x 16 voxels, really registered, two at a time. `commands`: seconds of "
+        "the jobs' commands, summed; `scans`: those of the scans in them. The last column is what a shard adds to the "
+        "run besides half of its command's seconds; the start of the run, some 2 s, is spread over all shards.\n\n"
     )
     return about + _markdown(rows)
 
