@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from flairflow.config.models import Config
@@ -17,6 +18,7 @@ def settings(config: Config, stage: str) -> dict[str, Any]:
     return {"version": version} | values
 
 
+@cache
 def settings_hash(config: Config, stage: str) -> str:
     """A short hash of `settings`, the `params.settings` of the stage's rule and part of every fingerprint."""
     return fingerprint(settings(config, stage))

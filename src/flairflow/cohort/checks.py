@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -135,7 +135,7 @@ def _look(
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         found = dict(zip([(dataset, path) for dataset, path, _ in files], pool.map(look, files), strict=True))
-    lines = (json.dumps([*key, asdict(finding)]) + "\n" for key, finding in found.items())
+    lines = (json.dumps([*key, vars(finding)]) + "\n" for key, finding in found.items())
     write_text(kept, "".join(lines))
     return found
 

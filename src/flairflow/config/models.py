@@ -302,6 +302,10 @@ class Config(Settings):
             return {**values, "precedence": list(reversed(values["labels"]))}
         return values
 
+    def __hash__(self) -> int:
+        # Enough to tell configurations apart, and quick: what rules ask for every job is cached by configuration.
+        return hash((self.results, self.labels, self.seeds))
+
     @property
     def reference(self) -> str:
         """The sequence that defines a scan: the first of `images`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,6 +35,7 @@ class Entry:
         return {name: part for name, part in self.parts.items() if part.step == step}
 
 
+@cache
 def entry(config: Config, name: str) -> Entry:
     """The entry of this name; a strategy that is not among the entries stands for itself, without options.
 

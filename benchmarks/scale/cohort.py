@@ -1,0 +1,119 @@
+"""Cohorts of any number of scans: BIDS trees of tiny images, one after the other the same few bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from flairflow.cohort.index import write_shard_lists, write_shards
+from flairflow.cohort.scan import Mask, Scan, columns, to_row
+from flairflow.cohort.sharding import assign_shards
+from flairflow.cohort.splits import assign_splits
+from flairflow.config import read_config
+from flairflow.paths import Results
+from flairflow.tables import write_table
+
+Kind = Literal["realistic", "all annotated"]
+
+# The volumes of Phitidis et al. 2026. In their training lists (docs/paper.md) one half of the scans has both masks, an
+# eighth WMH alone, the rest ISL alone.
+ANNOTATED = 2_052
+PATTERN = (("WMH", "ISL"), ("ISL",), ("WMH", "ISL"), ("WMH",), ("WMH", "ISL"), ("ISL",), ("WMH", "ISL"), ("ISL",))
+
+CONFIG = """\
+labels: [WMH, ISL]
+datasets:
+  study:
+    root: study
+    labels:
+      WMH: {folder: derivatives/manual, entities: {label: WMH}}
+      ISL: {folder: derivatives/manual, entities: {label: ISL}}
+  archive: {root: archive}
+"""
+
+
+def make_cohort(folder: Path, count: int, kind: Kind) -> None:
+    """A configuration and the BIDS trees `study`, annotated as in the paper, and `archive`, with nothing annotated.
+
+    realistic     : the study has the paper's 2,052 scans, the archive the rest.
+    all annotated : all are in the study.
+    """
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "archive").mkdir()
+    add_scans(folder, range(count), kind)
+
+
+def add_scans(folder: Path, numbers: range, kind: Kind) -> None:
+    """Write the scans of these numbers to the trees of a cohort."""
+    image, mask = _files(folder)
+    for number in numbers:
+        dataset = "study" if number < ANNOTATED or kind == "all annotated" else "archive"
+        path = flair(folder / dataset, number)
+        _write(path, image)
+        if dataset == "study":
+            for masked in mask_paths(folder / dataset, number):
+                _write(masked, mask)
+
+
+def assign_tables(folder: Path, count: int, kind: Kind) -> None:
+    """The configuration, and what an index of the same trees would leave, without the trees."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(CONFIG)
+    for name in ("study", "archive"):
+        (folder / name).mkdir()
+    config = read_config(folder / "config.yaml")
+    results = Results(folder / "results")
+    scans = assign_splits(
+        [_scan(number, kind) for number in range(count)], config.datasets, config.index.splits, config.seed, {}
+    )
+    scans = assign_shards(scans, config.index.shard_size, {})
+    write_shards(results.shards, scans)
+    write_shard_lists(results, scans)
+    dictionary = columns(config.labels, config.images)
+    write_table(results.cohort, pd.DataFrame([to_row(scan) for scan in scans]).replace("", None), dictionary)
+
+
+def flair(root: Path, number: int) -> Path:
+    """The image of a scan."""
+    return root / f"sub-{number:06d}/anat/sub-{number:06d}_FLAIR.nii.gz"
+
+
+def mask_paths(root: Path, number: int) -> Iterator[Path]:
+    """The masks of an annotated scan."""
+    for label in PATTERN[number % len(PATTERN)]:
+        folder = root / f"derivatives/manual/sub-{number:06d}/anat"
+        yield folder / f"sub-{number:06d}_label-{label}_mask.nii.gz"
+
+
+def _scan(number: int, kind: Kind) -> Scan:
+    dataset = "study" if number < ANNOTATED or kind == "all annotated" else "archive"
+    name = f"sub-{number:06d}"
+    masks = {"WMH": Mask(), "ISL": Mask()}
+    if dataset == "study":
+        for label in PATTERN[number % len(PATTERN)]:
+            masks[label] = Mask("mask", f"derivatives/manual/{name}/anat/{name}_label-{label}_mask.nii.gz")
+    images = {"FLAIR": str(flair(Path(), number))}
+    return Scan(f"{dataset}_{name}", dataset, name[4:], "", f"{dataset}_{name}", images, masks, digest="0" * 64)
+
+
+def _files(folder: Path) -> tuple[bytes, bytes]:
+    """The bytes of an image and of a mask, of 4 x 4 x 4 voxels."""
+    voxels = np.arange(1, 65, dtype=np.int16).reshape(4, 4, 4)
+    contents = []
+    for data in (voxels, (voxels > 60).astype(np.uint8)):
+        path = folder / "one.nii.gz"
+        nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+        contents.append(path.read_bytes())
+        path.unlink()
+    return contents[0], contents[1]
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -1,0 +1,53 @@
+"""Whole processes, measured: wall time and peak memory, of the process and of those that it started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished process: wall and CPU seconds, peak memory in MB (10^6 bytes; of the largest process where it starts
+    others), what it printed."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    output: str
+
+
+def run(command: list[str], folder: Path) -> Run:
+    """Run a command in a folder. Raises SystemExit with what it printed where it fails."""
+    output = folder / "output.txt"
+    with output.open("wb") as file:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    text = output.read_text()
+    output.unlink()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed in {folder}:\n{text[-3000:]}")
+    # Linux counts KiB.
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, text)
+
+
+def flairflow(folder: Path, *arguments: str) -> Run:
+    """A subcommand of flairflow, with the cohort's configuration."""
+    command = [sys.executable, "-m", "flairflow.cli", *arguments, "--config", "config.yaml", "--log", "log.txt"]
+    return run(command, folder)
+
+
+def snakemake(folder: Path, *arguments: str) -> Run:
+    """flairflow's workflow, scheduled as by the profile for clusters."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--configfile", "config.yaml", "--cores", "2", "--scheduler", "greedy"]
+    return run([*command, "--rerun-triggers", "mtime", "params", "input", *arguments], folder)
