@@ -45,7 +45,7 @@ def run(command: list[str], folder: Path) -> Run:
 
 
 def apart(work: Callable[..., Any], *arguments: Any) -> None:
-    """Do something in a process of its own: the memory of this one is where the peak of a process that it starts begins."""
+    """Do something in a process of its own: this one must stay small, its memory counts as that of what it starts."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         pool.submit(work, *arguments).result()
 
