@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from process import Run, snakemake
+from process import Run, apart, snakemake
 
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
@@ -30,18 +30,22 @@ FILES = {
 
 def complete(folder: Path) -> Run:
     """Write all outputs, and let Snakemake note each as made: it schedules every job of the plan and runs none."""
-    results = Results(folder / "results")
     listed = snakemake(folder, "--summary").output.splitlines()
     start = next(number for number, line in enumerate(listed) if line.startswith("output_file\t")) + 1
-    for line in listed[start:]:
-        path = folder / line.split("\t")[0]
+    apart(_write, folder, [line.split("\t")[0] for line in listed[start:]])
+    return snakemake(folder, "--touch", "--forceall", "--quiet", "all")
+
+
+def _write(folder: Path, outputs: Sequence[str]) -> None:
+    results = Results(folder / "results")
+    for output in outputs:
+        path = folder / output
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_relative_to(results.root / "ledgers"):
             stage = path.parent.relative_to(results.root / "ledgers").as_posix()
             _write_shard(results, stage, path.stem)
         elif not path.exists():
             path.write_text("made\n")
-    return snakemake(folder, "--touch", "--forceall", "--quiet", "all")
 
 
 def _write_shard(results: Results, stage: str, shard: str) -> None:

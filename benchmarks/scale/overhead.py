@@ -18,6 +18,8 @@ CONFIG = """\
 labels: [WMH]
 index: {shard_size: 1}
 strategies: [multiclass]
+# As quick as a real registration gets: 8 mm, and no second try.
+registration: {template_resolution: 8, minimum_quality: 0}
 datasets:
   study: {root: study, labels: {WMH: {folder: derivatives/manual}}}
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cohort import Kind, add_scans, assign_tables, make_cohort
 from complete import complete
-from process import Run, flairflow, snakemake
+from process import Run, apart, flairflow, snakemake
 
 from flairflow.files import write_text
 from flairflow.paths import Results
@@ -38,7 +38,7 @@ class Planned:
 def plan_with_trees(folder: Path, count: int, kind: Kind) -> Planned:
     """Everything, on BIDS trees of `count` scans. Raises SystemExit where an index moves a scan to another shard or a
     second run has something to do."""
-    make_cohort(folder, count, kind)
+    apart(make_cohort, folder, count, kind)
     results = Results(folder / "results")
     index = flairflow(folder, "index", "--threads", "2")
     dry_run, job_start = snakemake(folder, "-n", "--quiet", "rules"), start_job(folder)
@@ -80,7 +80,7 @@ def plan_with_trees(folder: Path, count: int, kind: Kind) -> Planned:
 
 def plan_with_tables(folder: Path, count: int, kind: Kind) -> Planned:
     """The plan of a first run and a job's start, on the tables that an index would leave."""
-    assign_tables(folder, count, kind)
+    apart(assign_tables, folder, count, kind)
     dry_run, job_start = snakemake(folder, "-n", "--quiet", "rules"), start_job(folder)
     shards = len(read_table(Results(folder / "results").shards))
     return Planned(count, kind, shards, jobs_of(dry_run), dry_run, job_start)

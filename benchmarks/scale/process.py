@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -38,6 +42,12 @@ def run(command: list[str], folder: Path) -> Run:
         raise SystemExit(f"{' '.join(command)} failed in {folder}:\n{text[-3000:]}")
     # Linux counts KiB.
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, text)
+
+
+def apart(work: Callable[..., Any], *arguments: Any) -> None:
+    """Do something in a process of its own: this one must stay small, its memory counts as that of what it starts."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(work, *arguments).result()
 
 
 def flairflow(folder: Path, *arguments: str) -> Run:
