@@ -161,9 +161,9 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Out of reach of Ctrl-C, but not left behind when this process is killed.
+                # Out of reach of Ctrl-C.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_in_child,
             )
 
     def _end(self, name: str, how: signal.Signals) -> None:
@@ -221,8 +221,11 @@ def _free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+def _in_child() -> None:
+    # Jobs take all CPUs that they see for their threads; two, as the local runs that theirs are compared with.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    # PR_SET_PDEATHSIG: not left behind when this process is killed.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 if __name__ == "__main__":
