@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +46,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def base(cluster: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> ClusterRun:
-    """A cohort that is indexed, with all that a training needs and nothing done for the archive. Its archive has one
-    participant many times: simulating takes longer than what these tests are about."""
+    """A cohort that is indexed, with all that a training needs and nothing done for the archive."""
     run = ClusterRun(tmp_path_factory.mktemp("base"), repository, cluster)
     simulation = CONFIG["simulation"]["datasets"]
     run.configure(
@@ -59,14 +57,8 @@ def base(cluster: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFa
         training=CONFIG["training"] | {"updates": 480, "validate_every": 20},
         strategies=["multiclass"],
         simulation=CONFIG["simulation"]
-        | {"datasets": {"both": simulation["both"], "archive": {"participants": 1, "voxel_size": [4, 4, 4]}}},
+        | {"datasets": {"both": simulation["both"], "archive": {"participants": SCANS, "voxel_size": [4, 4, 4]}}},
     )
-    run.snakemake("demo/simulated.json")
-    first = run.folder / "demo/archive/sub-001"
-    for number in range(2, SCANS + 1):
-        copy = Path(shutil.copytree(first, first.with_name(f"sub-{number:03d}")))
-        for path in [path for path in copy.rglob("sub-001*") if path.is_file()]:
-            path.rename(path.with_name(path.name.replace("sub-001", copy.name)))
     run.snakemake(
         *(ledger("preprocess", f"both-{split}-0001") for split in ("train", "validation")),
         ledger("register", PREPARED),
