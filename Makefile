@@ -2,16 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= $(shell nproc 2> /dev/null || echo 2)
+ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint browser clean
+.PHONY: demo test soak lint browser slurm clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --profile profiles/local --quiet rules progress
 	@echo "The report: results/report/index.html   Tables: results/tables   Masks: results/derivatives/flairflow"
 
-test: .venv/installed browser lint
+test: .venv/installed browser slurm lint
 	pytest
+
+# All of tests/slurm, over and over until something fails: make soak ROUNDS=10
+soak: .venv/installed slurm
+	pytest -x -q -m "" tests/slurm --rounds $(ROUNDS)
 
 lint: .venv/installed
 	ruff check
@@ -34,6 +39,15 @@ browser:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; \
 	else echo "No Chromium: the browser tests will be skipped. To run them: sudo apt-get install chromium"; fi
+
+# tests/slurm starts its own SLURM, from these packages. Debian and Ubuntu: installed here when root; elsewhere those
+# tests are skipped.
+SLURM := slurmctld slurmd slurm-client munge
+slurm:
+	@if PATH="$$PATH:/usr/sbin:/sbin"; which slurmctld slurmd sbatch munged > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM) > /dev/null; \
+	else echo "No SLURM: its tests will be skipped. To run them: sudo apt-get install --no-install-recommends $(SLURM)"; fi
 
 clean:
 	rm -rf results demo .snakemake
