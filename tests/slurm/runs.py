@@ -45,14 +45,27 @@ class ClusterRun(Run):
 
     def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the main process, from the repository as cwd, and return; what it says goes to `output`."""
-        # The only addition of ours: the first look at a job after a second, not after twenty.
-        command = ["snakemake", "--profile", "slurm", "--directory", str(self.folder)]
-        command += ["--configfile", str(self.folder / "config.yaml")]
-        command += ["--slurm-init-seconds-before-status-checks", "1", *arguments]
-        path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
-        environment = self.cluster.environment | {"PATH": path}
+        command = ["snakemake", "--profile", "slurm", *self._arguments, *arguments]
         with self.output.open("wb") as output:
-            return subprocess.Popen(command, cwd=self.repository, env=environment, stdout=output, stderr=output)
+            return subprocess.Popen(command, cwd=self.repository, env=self._environment, stdout=output, stderr=output)
+
+    def submit_launcher(self, *arguments: str) -> str:
+        """Submit the main process as a job; returns its number."""
+        command = ["sbatch", "--parsable", f"--output={self.output}", "slurm/launch.sh", *self._arguments, *arguments]
+        return subprocess.run(
+            command, cwd=self.repository, env=self._environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    @property
+    def _arguments(self) -> list[str]:
+        # The last is the only addition of ours: the first look at a job after a second, not after twenty.
+        folder = ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]
+        return [*folder, "--slurm-init-seconds-before-status-checks", "1"]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
+        return self.cluster.environment | {"PATH": path}
 
     def slurm(self, *arguments: str, seconds: float = 1800) -> str:
         """Run to the end, which must be a good one; returns what was said."""
@@ -76,6 +89,10 @@ class ClusterRun(Run):
             (Job(int(one[0]), one[1], one[2], name) for one in fields if one[3:] == [str(self.folder), name]),
             key=lambda job: job.number,
         )
+
+    def state(self, number: str) -> str:
+        """The state of the job of this number."""
+        return self.cluster.run("squeue", "--noheader", "--states=all", "--format=%T", "--jobs", number).strip()
 
     def finished(self, stage: str, shard: str) -> list[str]:
         """The scans that stand in a shard's state, one for each time that it was done."""

@@ -203,3 +203,19 @@ def test_the_main_process_is_killed(run: ClusterRun, undisturbed: ClusterRun) ->
     run.slurm("--unlock")
     assert_taken_up(run, undisturbed, shard)
     assert set(states(run, registration(shard))) == {"COMPLETED"}
+
+
+@pytest.mark.soak
+def test_a_main_process_that_is_a_job_itself_goes_back_into_the_queue_before_its_time_limit(
+    run: ClusterRun, undisturbed: ClusterRun
+) -> None:
+    """SLURM's signal is sent by hand, as is the start of the second turn, which it would put off for two minutes."""
+    number = run.submit_launcher(ledger("register", SHARD))
+    until(lambda: bool(run.finished("register", SHARD)), "a finished scan")
+    run.cluster.run("scancel", "--signal=USR1", "--batch", number)
+    until(lambda: run.state(number) == "PENDING", "the main process is in the queue again")
+    assert states(run, registration(SHARD)) == ["CANCELLED"]
+    run.cluster.run("scontrol", "update", f"jobid={number}", "StartTime=now")
+    until(lambda: run.state(number) not in ("PENDING", "RUNNING", "COMPLETING"), "the main process ends")
+    assert run.state(number) == "COMPLETED", run.output.read_text()[-3000:]
+    assert_as_undisturbed(run, undisturbed, "register", SHARD)
