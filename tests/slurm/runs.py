@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -47,7 +48,15 @@ class ClusterRun(Run):
         """Start the main process, from the repository as cwd, and return; what it says goes to `output`."""
         command = ["snakemake", "--profile", "slurm", *self._arguments, *arguments]
         with self.output.open("wb") as output:
-            return subprocess.Popen(command, cwd=self.repository, env=self._environment, stdout=output, stderr=output)
+            return subprocess.Popen(
+                command,
+                cwd=self.repository,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                # As from a terminal: what a shell starts in the background is deaf to Ctrl-C, and so are its children.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
 
     def submit_launcher(self, *arguments: str) -> str:
         """Submit the main process as a job; returns its number."""
