@@ -57,8 +57,9 @@ def _write_shard(results: Results, stage: str, shard: str) -> None:
         results.state(stage, shard): "".join(json.dumps(asdict(row)) + "\n" for row in rows),
         results.log(stage, shard): "".join(_log_lines(stage, scans)),
         results.benchmark(stage, shard): "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\n" + "0.0000\t" * 9 + "\n",
-        results.scan_costs(stage, shard): "scan\tstatus\tseconds\tpeak_mb\n"
-        + "".join(f"{scan.scan}\tok\t10.00\t1000\n" for scan in scans),
+        results.lock(stage, shard): "",
+        results.scan_costs(stage, shard): "scan\tstatus\tseconds\tpeak_mb\tfinished\n"
+        + "".join(f"{scan.scan}\tok\t10.00\t1000\t2026-01-01T00:00:00.000+00:00\n" for scan in scans),
     }
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)

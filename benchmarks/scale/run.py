@@ -31,7 +31,6 @@ from tables import kept, limits_table, metadata_table, overhead_table, planning_
 SIZES = [2_052, 10_000, 50_000, 100_000]
 # More scans than this, all annotated, are planned from tables: a tree of them takes long to write and to index.
 MOST_ANNOTATED_TREE = 10_000
-KINDS = ("realistic", "all annotated")
 SHARDS = (4, 16, 64)
 BEGIN, END = "<!-- measured by benchmarks/scale/run.py -->\n", "<!-- end of what is measured -->\n"
 

@@ -122,7 +122,9 @@ def _start_log(path: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        # Emptied, then added to: a job that waits for another one on the same work writes to the same log.
+        path.write_text("")
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)

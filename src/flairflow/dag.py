@@ -95,7 +95,7 @@ def published(config: Config) -> Path:
 
 
 def memory(config: Config, rule: str) -> Callable[..., int]:
-    """The `mem_mb` of a rule: what fits the job, and more for each attempt after one that was killed."""
+    """The `mem_mb` of a rule: what fits the job, and more for each attempt after one that failed."""
 
     def mem_mb(wildcards: Any, threads: int, attempt: int) -> int:
         return request(config, rule, dict(wildcards.items()), threads, attempt).mem_mb
@@ -114,7 +114,7 @@ def minutes(config: Config, rule: str) -> Callable[..., int]:
 
 def scratch_option(workflow: Any) -> str:
     """What makes a command work on a node's own disk, where the profile's `default-resources` name one as `scratch`.
-    The shell of the job fills in variables such as $USER."""
+    Variables in it, such as $USER, are those of the job on its node."""
     given = workflow.resource_settings.default_resources or ()
     return ' --scratch "{resources.scratch}"' if "scratch" in given else ""
 

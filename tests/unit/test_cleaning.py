@@ -157,6 +157,6 @@ def test_purge_needs_a_list_and_the_end_of_the_run(tmp_path: Path, monkeypatch: 
     results = Results(config.results)
     with (
         alone(results.lock("register", "ds-train-0001")),
-        pytest.raises(ConfigError, match="jobs of a run that was killed still work on ds-train-0001; wait"),
+        pytest.raises(ConfigError, match="jobs of a run that was killed still work on register/ds-train-0001; wait"),
     ):
         purge(config, results)

@@ -132,6 +132,18 @@ def test_before_the_index_it_says_what_is_known(results: Results) -> None:
         assert stage(watcher.look(None), "index").jobs["running"] == 1
 
 
+def test_results_may_be_a_link_to_another_disk(results: Results, tmp_path: Path) -> None:
+    """Snakemake holds the folder that the link is in."""
+    elsewhere = tmp_path / "disk" / "folder"
+    elsewhere.parent.mkdir()
+    results.root.rename(elsewhere)
+    results.root.symlink_to(elsewhere)
+    lock = tmp_path / ".snakemake/locks/0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("")
+    assert Watcher(results.root).look(None).workflow_runs
+
+
 def test_the_plan_has_every_scan_of_a_stage_once(results: Results) -> None:
     index(results)
     status = Watcher(results.root).look(None)

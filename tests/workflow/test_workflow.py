@@ -306,8 +306,8 @@ def test_the_literal_commands_work_from_the_repository(tmp_path: Path, repositor
 def test_jobs_work_on_the_disk_that_a_profile_names(indexed: Run) -> None:
     """Only where it names one; the variables are left to the shell of the job."""
     shards = [str(Results("results").ledger("register", f"ds-{split}-0001")) for split in ("train", "test")]
-    commands = indexed.snakemake("-n", "-p", *shards, "--default-resources", "scratch=/fast/$USER")
-    assert commands.count(' --scratch "/fast/$USER"') == 2
+    commands = indexed.snakemake("-n", "-p", *shards, "--default-resources", "scratch=/fast/$FLAIRFLOW_UNSET")
+    assert commands.count(' --scratch "/fast/$FLAIRFLOW_UNSET"') == 2
     assert "--scratch" not in indexed.snakemake("-n", "-p", *shards)
 
 

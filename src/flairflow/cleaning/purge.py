@@ -53,7 +53,8 @@ def purge(config: Config, results: Results) -> Purged:
         raise ConfigError(
             f"{LOCKS}: a run of snakemake works on these results; wait for its end (was it killed: snakemake --unlock)"
         )
-    if working := sorted(path.stem for path in results.locks() if held(path)):
+    state = results.root / "state"
+    if working := sorted(str(path.relative_to(state).with_suffix("")) for path in results.locks() if held(path)):
         raise ConfigError(f"jobs of a run that was killed still work on {in_short(working)}; wait for their end")
     people = _Withdrawn(lists, results)
     purged = Purged()

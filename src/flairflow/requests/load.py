@@ -21,6 +21,8 @@ from flairflow.training.entries import ensemble_parts, entry
 BRAIN_MM3, HEAD_MM3 = 5.0e6, 12.6e6
 # Voxels of an image of which nothing is known yet (a head at 1 mm), and scans of a cohort that was never indexed.
 USUAL_VOXELS, USUAL_SCANS = 12_600_000, 100_000
+# Of a process that loads patches: assumed, as there was no GPU.
+LOADER_BYTES = 3e8
 # Rules that read all images of a scan as they came; others read masks on the grid of the reference image.
 READ_IMAGES = ("index", "register", "preprocess", "segment_archive")
 
@@ -57,16 +59,17 @@ class Shard:
 
 def load(config: Config, rule: str, wildcards: Mapping[str, str], threads: int = 1) -> Load:
     """The load of a job, for one scan at a time; `threads` of them where a rule works on several. Raises KeyError for
-    a shard that there is not."""
+    a shard that does not exist."""
     shards = _shards(config)
     prepared = BRAIN_MM3 / config.preprocessing.spacing**3
     if rule == "simulate":
         return _simulated(config, threads)
     if rule == "index":
-        scans = sum(shard.scans for shard in shards.values()) or USUAL_SCANS
+        # What the last index found, a pilot perhaps, says nothing of what this one will find.
+        scans = max(sum(shard.scans for shard in shards.values()), USUAL_SCANS)
         return Load(scans=scans, rows=scans, native=_largest(config, rule, shards.values()), images=threads)
     if rule == "train_model":
-        return _trained(config, wildcards, shards, prepared)
+        return _trained(config, wildcards, shards, prepared, threads)
     if "shard" in wildcards:
         shard = shards[wildcards["shard"]]
         held, work = 0.0, 0.0
@@ -99,7 +102,9 @@ def _gathered(config: Config, rule: str, shards: Mapping[str, Shard], prepared: 
     )
 
 
-def _trained(config: Config, wildcards: Mapping[str, str], shards: Mapping[str, Shard], prepared: float) -> Load:
+def _trained(
+    config: Config, wildcards: Mapping[str, str], shards: Mapping[str, Shard], prepared: float, threads: int
+) -> Load:
     owner = entry(config, wildcards["strategy"])
     part = owner.parts[wildcards["part"]]
     network = _network(config, len(part.classes), part.activation)
@@ -118,6 +123,8 @@ def _trained(config: Config, wildcards: Mapping[str, str], shards: Mapping[str, 
     scans = sum(count.values())
     # A row is a scan's patch centres of background or of one label.
     rows = scans * (1 + len(config.labels))
+    # Beside a GPU all threads but one load patches, each in a process of its own.
+    held += (threads - 1) * LOADER_BYTES
     return Load(rows=rows, prepared=prepared, network_bytes=held, multiply_adds=work)
 
 
@@ -180,6 +187,8 @@ def _shards(config: Config) -> dict[str, Shard]:
 def _read(path: Path, _modified: int) -> dict[str, Shard]:
     """Once a process and index: every job asks."""
     return {
-        row["shard"]: Shard(row["split"], int(row["scans"]), int(row["voxels"]), row["annotated"] == "yes")
+        row["shard"]: Shard(
+            row["split"], int(row["scans"]), int(row.get("voxels") or USUAL_VOXELS), row["annotated"] == "yes"
+        )
         for row in read_table(path, text=True).to_dict("records")
     }

@@ -74,9 +74,9 @@ COSTS = {
 
 
 def request(config: Config, rule: str, wildcards: Mapping[str, str], threads: int = 1, attempt: int = 1) -> Request:
-    """What a job of a rule asks for; an attempt after one that was killed gets so many times as much.
+    """What a job of a rule asks for; an attempt after one that failed gets so many times as much.
 
-    Raises KeyError for a shard that there is not.
+    Raises KeyError for a shard that does not exist.
     """
     cost, of = COSTS[rule], load(config, rule, wildcards, threads)
     native = cost.native * of.images + cost.classes * (1 + len(config.labels))

@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 def alone(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, waiting as long as another process, here or on another node, holds it.
 
-    The kernel drops the lock with the process, however that ends. It spans nodes on NFS and on parallel file systems
-    that are mounted with locks; where there are none, a warning says so and the work goes on.
+    The kernel drops the lock with the process, however that ends; that of a node that is lost, the file server drops
+    (docs/cluster.md). It spans nodes on NFS and on parallel file systems that are mounted with locks; where there are
+    none, a warning says so and the work goes on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.warning("another job works on this: waiting until it ends (%s)", path.name)
+            if held(path):
+                log.warning("another job works on this: waiting until it ends (%s)", path)
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as problem:
             log.warning("no locks on this file system (%s): do not run two jobs on the same results", problem.strerror)

@@ -80,7 +80,7 @@ class Status:
 
     @property
     def finished(self) -> bool:
-        """Whether all outputs of a whole run are there, and no snakemake is that may make some of them again."""
+        """Whether all outputs of a whole run are there, and no snakemake runs that may make some of them again."""
         done = all(stage.jobs["done"] == sum(stage.jobs.values()) for stage in self.stages)
         return self.cohort is not None and done and not self.workflow_runs
 
@@ -157,7 +157,8 @@ class Watcher:
         """The folder in which Snakemake runs, where the configuration's relative paths start."""
         if config.results.is_absolute():
             return Path.cwd()
-        return self.results.root.resolve().parents[len(config.results.parts) - 1]
+        # Not resolved: `results` may be a link to another disk.
+        return self.results.root.absolute().parents[len(config.results.parts) - 1]
 
     def _activity(
         self, stage: Stage, job: Job, complete: bool, in_queue: QueuedJob | None, runs: bool | None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +15,10 @@ from flairflow.training.scans import PreparedScan
 
 log = logging.getLogger(__name__)
 
+COPIES = "scans"
+# The share of the free space that copies may take.
+ROOM = 0.8
+
 
 def brought_nearby(scans: Sequence[PreparedScan]) -> list[PreparedScan]:
     """The scans with their files copied to this job's scratch folder (`files.on_scratch`); as they are where it has
@@ -22,18 +28,30 @@ def brought_nearby(scans: Sequence[PreparedScan]) -> list[PreparedScan]:
         return list(scans)
     needed = sum(path.stat().st_size for scan in scans for path in _files(scan))
     free = shutil.disk_usage(folder).free
-    if needed > free:
-        log.warning("scans of %.1f GB stay where they are: scratch has %.1f GB free", needed / 1e9, free / 1e9)
+    try:
+        # Checkpoints need some room there too.
+        if needed > ROOM * free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        near = [_copied(scan, folder) for scan in scans]
+    except OSError as problem:
+        # Others may have filled it in the meantime.
+        shutil.rmtree(folder / COPIES, ignore_errors=True)
+        log.warning(
+            "scans of %.1f GB stay where they are: scratch had %.1f GB free (%s)",
+            needed / 1e9,
+            free / 1e9,
+            problem.strerror,
+        )
         return list(scans)
-    near = [_copied(scan, folder) for scan in scans]
     log.info("%d scans (%.1f GB) copied to scratch", len(scans), needed / 1e9)
     return near
 
 
 def _copied(scan: PreparedScan, folder: Path) -> PreparedScan:
+    (folder / COPIES).mkdir(exist_ok=True)
     copies: dict[Path | None, Path | None] = {None: None}
     for path in _files(scan):
-        copies[path] = Path(shutil.copyfile(path, folder / f"{scan.scan}_{path.name}"))
+        copies[path] = Path(shutil.copyfile(path, folder / COPIES / f"{scan.scan}_{path.name}"))
     return replace(
         scan,
         images=tuple(copies[path] for path in scan.images),
