@@ -1,10 +1,12 @@
 """The whole demonstration through a real SLURM, and on this machine alone: are the volumes the same?
 
-    python benchmarks/slurm_demo.py FOLDER
+    python benchmarks/slurm_demo.py FOLDER [UPDATES]
 
 Clones this repository's HEAD twice into FOLDER and runs the demonstration in both, by `--profile profiles/local` and by
 `--profile slurm` on the throw-away cluster of tests/slurm (its packages: `make slurm`); what is there already is not
-done again. Jobs are looked at every second or so instead of every twenty; nothing else differs from what a user types.
+done again. A training has one thread in both, as the last digits of its sums depend on how many there are; jobs of the
+cluster are looked at every second or so instead of every twenty. Nothing else differs from what a user types.
+UPDATES cuts trainings short where the time for the demonstration's 400 is not there.
 Ends with 1 where a volume differs by more than a millionth of itself.
 """
 
@@ -30,10 +32,13 @@ def main() -> None:
     folder = Path(sys.argv[1]).resolve()
     from slurm.cluster import Cluster
 
-    run(folder / "local", "--profile", "profiles/local", "--cores", "2", environment=dict(os.environ))
+    alike = ["--set-threads", "train_model=1"]
+    if len(sys.argv) > 2:
+        alike += ["--config", f"training={{updates: {sys.argv[2]}, validate_every: {sys.argv[2]}}}"]
+    run(folder / "local", "--profile", "profiles/local", "--cores", "2", *alike, environment=dict(os.environ))
     with Cluster() as cluster:
         quick = ["--slurm-init-seconds-before-status-checks", "1"]
-        run(folder / "slurm", "--profile", "slurm", *quick, environment=cluster.environment)
+        run(folder / "slurm", "--profile", "slurm", *quick, *alike, environment=cluster.environment)
     local, slurm = (
         read_table(Results(folder / name / "results").table("volumes")).set_index(["scan", "label"]).sort_index()
         for name in ("local", "slurm")

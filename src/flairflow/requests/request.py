@@ -56,7 +56,7 @@ class Cost:
 
 COSTS = {
     "simulate": Cost(1350, native=10, scan=3, of_native=0.25),
-    "index": Cost(150, native=12, kb=10, row=0.02),
+    "index": Cost(200, native=12, kb=50, row=0.02),
     "register": Cost(420, native=15, scan=20, of_native=1),
     "preprocess": Cost(250, native=40, prepared=60, scan=5, of_native=1, of_prepared=1),
     "train_model": Cost(850, kb=20, seconds=60, row=0.05),
