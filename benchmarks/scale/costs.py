@@ -1,10 +1,10 @@
-"""What scans cost in a real run, and 100,000 of them: from the cost files that its jobs left.
+"""What scans cost in a real run, and 100,000 of them: from the files that its jobs left.
 
-    python benchmarks/scale/costs.py RESULTS [THREADS]
+    python benchmarks/scale/costs.py RESULTS
 
-Prints, by stage, the median of the seconds per scan, the hours of 100,000 scans, and how long a shard of 64 takes. A
-stage that ran on THREADS cores (default 1) is that many times as many core hours. Where no job of the run was on a GPU,
-none of it says what a GPU would take.
+Prints, by stage, the processor seconds of its jobs per scan (`benchmark:` files of Snakemake; the start of a job and
+what it loads included), the median of the seconds per scan as the clock has them, and what follows: core hours of
+100,000 scans, and how long a shard of 64 takes. Where no job was on a GPU, none of it says what a GPU would take.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ SCANS, SHARD = 100_000, 64
 
 def main() -> None:
     results = Results(sys.argv[1])
-    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    costs = []
+    jobs = []
     for path in sorted((results.root / "benchmarks").rglob("*.scans.tsv")):
-        stage = path.parent.relative_to(results.root / "benchmarks").as_posix()
-        one_pass = " (archive, one pass)" if "-archive-" in path.name else ""
-        costs.append(read_table(path).assign(stage=f"{stage}{one_pass}"))
-    table = pd.concat(costs).query("status == 'ok'").groupby("stage")
-    print("| stage | scans | s per scan (median) | lowest-highest | peak MB | core hours per 100,000 | hours a shard |")
+        stage, shard = path.parent.relative_to(results.root / "benchmarks").as_posix(), path.name.split(".")[0]
+        one_pass = " (archive, one pass)" if "-archive-" in shard and stage.startswith("segment") else ""
+        scans = read_table(path).query("status == 'ok'")
+        cpu = float(read_table(results.benchmark(stage, shard))["cpu_time"].iloc[0])
+        jobs.append((stage + one_pass, len(scans), cpu, scans["seconds"].median(), scans["peak_mb"].max()))
+    table = pd.DataFrame(jobs, columns=["stage", "scans", "cpu", "seconds", "peak"]).groupby("stage")
+    print(
+        "| stage | scans | core s per scan | s per scan (median) | peak MB | core hours per 100,000 | hours a shard |"
+    )
     print("| --- | --: | --: | --: | --: | --: | --: |")
     for stage, rows in table:
-        seconds, memory = rows["seconds"], rows["peak_mb"].max()
-        each = seconds.median()
+        count, seconds = rows["scans"].sum(), rows["seconds"].median()
+        each = rows["cpu"].sum() / count
         print(
-            f"| {stage} | {len(rows)} | {each:.1f} | {seconds.min():.1f}-{seconds.max():.1f} | {memory:.0f} "
-            f"| {each * SCANS * threads / 3600:,.0f} | {each * SHARD / 3600:.2f} |"
+            f"| {stage} | {count} | {each:.1f} | {seconds:.1f} | {rows['peak'].max():.0f} | {each * SCANS / 3600:,.0f} "
+            f"| {seconds * SHARD / 3600:.2f} |"
         )
 
 
