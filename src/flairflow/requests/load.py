@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,8 +66,7 @@ def load(config: Config, rule: str, wildcards: Mapping[str, str], threads: int =
     if rule == "simulate":
         return _simulated(config, threads)
     if rule == "index":
-        # What the last index found, a pilot perhaps, says nothing of what this one will find.
-        scans = max(sum(shard.scans for shard in shards.values()), USUAL_SCANS)
+        scans = _to_be_indexed(config, shards)
         return Load(scans=scans, rows=scans, native=_largest(config, rule, shards.values()), images=threads)
     if rule == "train_model":
         return _trained(config, wildcards, shards, prepared, threads)
@@ -85,6 +85,19 @@ def load(config: Config, rule: str, wildcards: Mapping[str, str], threads: int =
             multiply_adds=work * shard.scans,
         )
     return _gathered(config, rule, shards, prepared)
+
+
+def _to_be_indexed(config: Config, shards: Mapping[str, Shard]) -> int:
+    """Scans that an index may find: as many as the last one found, or two for each participant or row of a manifest
+    that is there by now."""
+    there = 0
+    for dataset in config.datasets.values():
+        if dataset.manifest:
+            there += dataset.manifest.read_bytes().count(b"\n") if dataset.manifest.is_file() else 0
+        elif dataset.root.is_dir():
+            there += sum(path.name.startswith("sub-") for path in os.scandir(dataset.root))
+    usual = math.ceil(_simulated(config, 1).scans) if config.simulation else USUAL_SCANS
+    return max(2 * there, sum(shard.scans for shard in shards.values())) or usual
 
 
 def _gathered(config: Config, rule: str, shards: Mapping[str, Shard], prepared: float) -> Load:
