@@ -390,8 +390,14 @@ def test_the_status_expects_the_jobs_that_are_planned(indexed: Run, changes: dic
     before = run.values
     for name in ("weights.safetensors", "plan.json", "record.json"):
         (run.folder / "model").mkdir(exist_ok=True)
-        plan = {"labels": ["A", "B"], "classes": ["A", "B"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
-        (run.folder / "model" / name).write_text(json.dumps(plan))
+        plan: dict[str, Any] = {"labels": ["A", "B"], "classes": ["A", "B"], "images": ["FLAIR"]}
+        plan |= {
+            "preprocessing": {"spacing": 2.0},
+            "network": {"filters": [4, 8, 16], "deep_supervision": 1},
+            "patch": 16,
+            "overlap": 0.25,
+        }
+        (run.folder / "model" / name).write_text(json.dumps(plan | {"activation": "softmax"}))
     try:
         run.change(**changes)
         planned = run.planned()
