@@ -326,7 +326,10 @@ def test_patches_of_copies_on_a_scratch_disk_are_the_same(tmp_path: Path, scans:
 def test_scans_that_do_not_fit_on_the_scratch_disk_stay(
     tmp_path: Path, scans: list[PreparedScan], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     with on_scratch(tmp_path / "fast"):
+        (before,) = brought_nearby(scans[:1])
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
         assert brought_nearby(scans) == scans
+        # What was brought before, the validation scans, is still there.
+        assert before.brain.exists()
     assert "stay where they are" in caplog.text

@@ -9,13 +9,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 
 from flairflow.files import scratch
 from flairflow.training.scans import PreparedScan
 
 log = logging.getLogger(__name__)
 
-COPIES = "scans"
 # The share of the free space that copies may take.
 ROOM = 0.8
 
@@ -28,14 +28,15 @@ def brought_nearby(scans: Sequence[PreparedScan]) -> list[PreparedScan]:
         return list(scans)
     needed = sum(path.stat().st_size for scan in scans for path in _files(scan))
     free = shutil.disk_usage(folder).free
+    copies = Path(mkdtemp(dir=folder))
     try:
         # Checkpoints need some room there too.
         if needed > ROOM * free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        near = [_copied(scan, folder) for scan in scans]
+        near = [_copied(scan, copies) for scan in scans]
     except OSError as problem:
         # Others may have filled it in the meantime.
-        shutil.rmtree(folder / COPIES, ignore_errors=True)
+        shutil.rmtree(copies, ignore_errors=True)
         log.warning(
             "scans of %.1f GB stay where they are: scratch had %.1f GB free (%s)",
             needed / 1e9,
@@ -48,10 +49,9 @@ def brought_nearby(scans: Sequence[PreparedScan]) -> list[PreparedScan]:
 
 
 def _copied(scan: PreparedScan, folder: Path) -> PreparedScan:
-    (folder / COPIES).mkdir(exist_ok=True)
     copies: dict[Path | None, Path | None] = {None: None}
     for path in _files(scan):
-        copies[path] = Path(shutil.copyfile(path, folder / COPIES / f"{scan.scan}_{path.name}"))
+        copies[path] = Path(shutil.copyfile(path, folder / f"{scan.scan}_{path.name}"))
     return replace(
         scan,
         images=tuple(copies[path] for path in scan.images),
