@@ -55,6 +55,17 @@ def snakemake(folder: Path, *arguments: str, repository: Path) -> subprocess.Com
     )
 
 
+def make_model(folder: Path, labels: list[str], without: str = "") -> None:
+    """The files of a model, with a whole plan but for one key, and nothing else in them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network = {"filters": [4, 8, 16], "deep_supervision": 1}
+    plan: dict[str, Any] = {"labels": labels, "classes": labels, "images": ["FLAIR"], "activation": "softmax"}
+    plan |= {"preprocessing": {"spacing": 2.0}, "network": network, "patch": 16, "overlap": 0.25}
+    plan.pop(without, None)
+    for name in ("weights.safetensors", "plan.json", "record.json"):
+        (folder / name).write_text(json.dumps(plan))
+
+
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
@@ -117,12 +128,15 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
         ),
         ("labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [nowhere]}\n", "nowhere is no usable model folder"),
         ("labels: [B]\ndatasets:\n  ds: {root: data}\nmodels: {m: [model]}\n", "labels is ['B'], but models.m (model)"),
+        (
+            "labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [old]}\n",
+            "old is no usable model folder (KeyError('patch'))",
+        ),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_runs(tmp_path: Path, repository: Path, text: str, says: str) -> None:
-    (tmp_path / "model").mkdir()
-    plan = {"labels": ["A"], "classes": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
-    (tmp_path / "model" / "plan.json").write_text(json.dumps(plan))
+    make_model(tmp_path / "model", ["A"])
+    make_model(tmp_path / "old", ["A"], without="patch")
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     done = snakemake(tmp_path, "-n", "--configfile", str(path), repository=repository)
@@ -132,11 +146,7 @@ def test_what_cannot_work_is_said_before_anything_runs(tmp_path: Path, repositor
 
 def test_given_models_are_inputs_wherever_they_lie(tmp_path: Path, config_file: Path, repository: Path) -> None:
     """Even where this workflow once trained them: nothing trains them again or removes them."""
-    folder = tmp_path / "results/models/marginal/all/seed-0"
-    folder.mkdir(parents=True)
-    plan = {"labels": ["A"], "classes": ["A"], "images": ["FLAIR"], "preprocessing": {"spacing": 2.0}}
-    for name in ("weights.safetensors", "plan.json", "record.json"):
-        (folder / name).write_text(json.dumps(plan))
+    make_model(tmp_path / "results/models/marginal/all/seed-0", ["A"])
     config_file.write_text(f"{config_file.read_text()}models: {{mine: [results/models/marginal/all/seed-0]}}\n")
     rules = snakemake(tmp_path, "--list-rules", "--configfile", str(config_file), repository=repository)
     listed = set((rules.stdout + rules.stderr).split())
@@ -388,16 +398,7 @@ def planned_jobs(run: Run, *targets: str) -> Jobs:
 def test_the_status_expects_the_jobs_that_are_planned(indexed: Run, changes: dict[str, Any]) -> None:
     run = Run(indexed.folder, indexed.repository)
     before = run.values
-    for name in ("weights.safetensors", "plan.json", "record.json"):
-        (run.folder / "model").mkdir(exist_ok=True)
-        plan: dict[str, Any] = {"labels": ["A", "B"], "classes": ["A", "B"], "images": ["FLAIR"]}
-        plan |= {
-            "preprocessing": {"spacing": 2.0},
-            "network": {"filters": [4, 8, 16], "deep_supervision": 1},
-            "patch": 16,
-            "overlap": 0.25,
-        }
-        (run.folder / "model" / name).write_text(json.dumps(plan | {"activation": "softmax"}))
+    make_model(run.folder / "model", ["A", "B"])
     try:
         run.change(**changes)
         planned = run.planned()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from pathlib import Path
 
 from flairflow.config.models import Config
@@ -48,6 +49,8 @@ def check_given_models(config: Config) -> None:
                 plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
                 theirs = plan["labels"], plan["images"], plan["preprocessing"]["spacing"]
                 kinds.add(tuple(plan["classes"]))
+                # What its jobs ask for follows from these.
+                itemgetter("network", "activation", "patch", "overlap")(plan)
             except (OSError, ValueError, KeyError) as error:
                 raise ConfigError(f"config: models.{name}: {folder} is no usable model folder ({error!r})") from None
             ours = list(config.labels), list(config.images), config.preprocessing.spacing
