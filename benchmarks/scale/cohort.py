@@ -18,7 +18,7 @@ from flairflow.config import read_config
 from flairflow.paths import Results
 from flairflow.tables import write_table
 
-Kind = Literal["realistic", "all annotated"]
+Kind = Literal["realistic", "all annotated", "all annotated, 128 a shard"]
 
 # The volumes of Phitidis et al. 2026. In their training lists (docs/paper.md) one half of the scans has both masks, an
 # eighth WMH alone, the rest ISL alone.
@@ -41,10 +41,9 @@ def make_cohort(folder: Path, count: int, kind: Kind) -> None:
     """A configuration and the BIDS trees `study`, annotated as in the paper, and `archive`, with nothing annotated.
 
     realistic     : the study has the paper's 2,052 scans, the archive the rest.
-    all annotated : all are in the study.
+    all annotated : all are in the study, by 64 to a shard or by 128.
     """
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(CONFIG)
+    _configure(folder, kind)
     (folder / "archive").mkdir()
     add_scans(folder, range(count), kind)
 
@@ -53,7 +52,7 @@ def add_scans(folder: Path, numbers: range, kind: Kind) -> None:
     """Write the scans of these numbers to the trees of a cohort."""
     image, mask = _files(folder)
     for number in numbers:
-        dataset = "study" if number < ANNOTATED or kind == "all annotated" else "archive"
+        dataset = _dataset(number, kind)
         path = flair(folder / dataset, number)
         _write(path, image)
         if dataset == "study":
@@ -63,8 +62,7 @@ def add_scans(folder: Path, numbers: range, kind: Kind) -> None:
 
 def assign_tables(folder: Path, count: int, kind: Kind) -> None:
     """The configuration, and what an index of the same trees would leave, without the trees."""
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(CONFIG)
+    _configure(folder, kind)
     for name in ("study", "archive"):
         (folder / name).mkdir()
     config = read_config(folder / "config.yaml")
@@ -91,8 +89,18 @@ def mask_paths(root: Path, number: int) -> Iterator[Path]:
         yield folder / f"sub-{number:06d}_label-{label}_mask.nii.gz"
 
 
+def _configure(folder: Path, kind: Kind) -> None:
+    folder.mkdir(parents=True)
+    larger = "index: {shard_size: 128}\n" if kind.endswith("128 a shard") else ""
+    (folder / "config.yaml").write_text(CONFIG + larger)
+
+
+def _dataset(number: int, kind: Kind) -> str:
+    return "archive" if kind == "realistic" and number >= ANNOTATED else "study"
+
+
 def _scan(number: int, kind: Kind) -> Scan:
-    dataset = "study" if number < ANNOTATED or kind == "all annotated" else "archive"
+    dataset = _dataset(number, kind)
     name = f"sub-{number:06d}"
     masks = {"WMH": Mask(), "ISL": Mask()}
     if dataset == "study":

@@ -27,6 +27,7 @@ class Planned:
     job_start: Run
     index: Run | None = None
     index_grown: Run | None = None
+    jobs_grown: int = 0
     no_op: Run | None = None
     one_changed: Run | None = None
     jobs_changed: int = 0
@@ -60,6 +61,7 @@ def plan_with_trees(folder: Path, count: int, kind: Kind) -> Planned:
     grown = _assigned(results)
     if any(grown[scan] != shard for scan, shard in assigned.items()) or len(grown) != count + count // 100:
         raise SystemExit(f"{folder}: new scans moved others to another shard")
+    jobs_grown = jobs_of(snakemake(folder, "-n", "--quiet", "rules"))
     return Planned(
         count,
         kind,
@@ -69,6 +71,7 @@ def plan_with_trees(folder: Path, count: int, kind: Kind) -> Planned:
         job_start,
         index,
         index_grown,
+        jobs_grown,
         no_op,
         one_changed,
         jobs_of(one_changed),

@@ -22,23 +22,23 @@ LIMITS: tuple[tuple[str, int, float, Callable[[Planned], float | None]], ...] = 
 
 def planning_table(planned: Sequence[Planned]) -> str:
     """Seconds of wall time, seconds of CPU time and MB of every process."""
-    before = ["scans", "cohort", "shards", "jobs", "index, cold", "index, 1 % new", "dry run", "nothing to do"]
-    rows = [[*before, "one scan changed", "its jobs", "start of a job"]]
+    before = ["scans", "cohort", "shards", "jobs", "index, cold", "index, 1 % new", "its jobs", "dry run"]
+    rows = [[*before, "nothing to do", "one scan changed", "its jobs", "start of a job"]]
     for one in planned:
-        runs = [one.index, one.index_grown, one.dry_run, one.no_op, one.one_changed]
-        row = [f"{one.count:,}", one.kind, str(one.shards), str(one.jobs), *map(_cell, runs)]
-        rows.append([*row, str(one.jobs_changed) if one.one_changed else "", _cell(one.job_start)])
+        row = [f"{one.count:,}", one.kind, str(one.shards), str(one.jobs), _cell(one.index), _cell(one.index_grown)]
+        row += [_jobs(one.jobs_grown), _cell(one.dry_run), _cell(one.no_op), _cell(one.one_changed)]
+        rows.append([*row, _jobs(one.jobs_changed), _cell(one.job_start)])
     return "Wall seconds (CPU seconds; peak MB):\n\n" + _markdown(rows)
 
 
 def limits_table(planned: Sequence[Planned]) -> str:
     """Every limit beside the measurements that it is about."""
-    rows = [["limit", "scans", "at most", "realistic", "all annotated"]]
+    kinds = list(dict.fromkeys(one.kind for one in planned))
+    rows = [["limit", "scans", "at most", *kinds]]
     for what, count, most, value in LIMITS:
-        kinds = {one.kind: value(one) for one in planned if one.count == count}
-        cells = [_judged(kinds.get(kind), most) for kind in ("realistic", "all annotated")]
-        if kinds:
-            rows.append([what, f"{count:,}", f"{most:g}", *cells])
+        numbers = {one.kind: value(one) for one in planned if one.count == count}
+        if numbers:
+            rows.append([what, f"{count:,}", f"{most:g}", *(_judged(numbers.get(kind), most) for kind in kinds)])
     return "What must hold on two quiet cores, by CPU seconds (**bold**: it does not):\n\n" + _markdown(rows)
 
 
@@ -81,6 +81,10 @@ def overhead_table(overheads: Sequence[Overhead]) -> str:
 
 def _cell(run: Run | None) -> str:
     return f"{run.seconds:.1f} ({run.cpu_seconds:.1f}; {run.peak_mb:.0f})" if run else ""
+
+
+def _jobs(number: int) -> str:
+    return str(number) if number else ""
 
 
 def _judged(number: float | None, most: float) -> str:
