@@ -11,8 +11,9 @@ demo: .venv/installed
 	snakemake --cores $(CORES) --profile profiles/local --quiet rules progress
 	@echo "The report: results/report/index.html   Tables: results/tables   Masks: results/derivatives/flairflow"
 
+# Tests on SLURM, which mostly wait, beside all others (tests/conftest.py makes these two groups).
 test: .venv/installed browser slurm lint
-	pytest
+	pytest -n 2 --dist loadgroup
 
 # All of tests/slurm, over and over until something fails: make soak ROUNDS=10
 soak: .venv/installed slurm

@@ -17,6 +17,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MakeImage = Callable[..., Path]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two groups for `pytest -n 2 --dist loadgroup`: tests on SLURM, which mostly wait, beside the others."""
+    for item in items:
+        on_slurm = item.path.is_relative_to(REPOSITORY / "tests" / "slurm")
+        item.add_marker(pytest.mark.xdist_group("slurm" if on_slurm else "others"))
+
+
 @pytest.fixture
 def make_image(tmp_path: Path) -> MakeImage:
     """Write a small NIfTI image: `make_image("a/sub-1_FLAIR.nii.gz", shape=..., spacing=..., data=..., affine=...)`."""
