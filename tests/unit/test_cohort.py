@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from collections import Counter
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +334,33 @@ def test_who_withdrew_is_known_in_a_manifest_and_whatever_else_is_wrong(tmp_path
     dataset = {"root": str(tmp_path / "ds"), "manifest": str(tmp_path / "ds/list.tsv"), "labels": {"A": {}}}
     scans = run(make_config(tmp_path, datasets={"ds": dataset | {"withdrawn": str(tmp_path / "gone.txt")}}))
     assert [scan.reason for scan in scans.values()] == ["", "participant withdrew"]
+
+
+def test_an_index_that_is_killed_goes_on_after_the_last_file_it_looked_at(tmp_path: Path, make_image: Any) -> None:
+    first, second, last = (make_image(flair_name(participant)) for participant in ("1", "2", "3"))
+    whole = last.read_bytes()
+    last.unlink()
+    os.mkfifo(last)  # whoever reads it waits
+    config = make_config(tmp_path)
+    reader = get_context("spawn").Process(target=index, args=(config, 1))
+    reader.start()
+    checks = Results(config.results).file_checks
+    until = time.monotonic() + 120
+    while not (checks.exists() and str(second.relative_to(tmp_path / "ds")) in checks.read_text()):
+        assert reader.is_alive() and time.monotonic() < until
+        time.sleep(0.05)
+    reader.kill()
+    reader.join()
+    with checks.open("ab") as file:
+        file.write(b'["ds", "sub-3/an')  # as a kill leaves it
+    last.unlink()
+    last.write_bytes(whole)
+    # Whoever opened it again would find it damaged.
+    stat = first.stat()
+    first.write_bytes(bytes(stat.st_size))
+    os.utime(first, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert [scan.reason for scan in run(config).values()] == ["", "", ""]
+    assert len(checks.read_text().splitlines()) == 3
 
 
 def test_a_second_index_rewrites_no_shard_list_and_new_scans_move_nobody(tmp_path: Path, make_image: Any) -> None:

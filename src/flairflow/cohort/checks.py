@@ -1,9 +1,11 @@
-"""Is every file of a scan what it says it is? Each file is opened once; the findings are kept for the next index."""
+"""Is every file of a scan what it says it is? Each file is opened once; the findings are kept for the next index, and
+for the same one after a kill."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,8 +18,11 @@ from flairflow.cohort.scan import Mask, Scan
 from flairflow.errors import ScanError
 from flairflow.files import write_text
 
+log = logging.getLogger(__name__)
+
 Kind = Literal["image", "mask"]
 MOST_VALUES = 256
+FILES_PER_MESSAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -133,21 +138,38 @@ def _look(
         dataset, path, kind = file
         return _finding(roots[dataset] / path, kind, earlier.get((dataset, path)))
 
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        found = dict(zip([(dataset, path) for dataset, path, _ in files], pool.map(look, files), strict=True))
-    lines = (json.dumps([*key, vars(finding)]) + "\n" for key, finding in found.items())
-    write_text(kept, "".join(lines))
+    found: dict[tuple[str, str], Finding] = {}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # Reading an archive takes hours: what was found is written at once, for an index that is killed to go on from.
+    with kept.open("a", encoding="utf-8") as lines, ThreadPoolExecutor(max(threads, 1)) as pool:
+        lines.write("\n")  # ends a line that a kill cut short
+        for (dataset, path, _), finding in zip(files, pool.map(look, files), strict=True):
+            found[dataset, path] = finding
+            if finding is not earlier.get((dataset, path)):
+                lines.write(_line(dataset, path, finding))
+                lines.flush()
+            if len(found) % FILES_PER_MESSAGE == 0:
+                log.info("looked at %d of %d files", len(found), len(files))
+    write_text(kept, "".join(_line(*key, finding) for key, finding in found.items()))
     return found
+
+
+def _line(dataset: str, path: str, finding: Finding) -> str:
+    return json.dumps([dataset, path, vars(finding)]) + "\n"
 
 
 def _read(kept: Path) -> dict[tuple[str, str], Finding]:
     if not kept.exists():
         return {}
-    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
-    return {
-        (dataset, path): Finding(**{**values, **{key: tuple(values[key]) for key in ("shape", "affine", "values")}})
-        for dataset, path, values in rows
-    }
+    findings = {}
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        try:
+            dataset, path, values = json.loads(line)
+        except ValueError:
+            continue  # empty, or cut short by a kill
+        tuples = {key: tuple(values[key]) for key in ("shape", "affine", "values")}
+        findings[dataset, path] = Finding(**{**values, **tuples})
+    return findings
 
 
 def _finding(path: Path, kind: Kind, earlier: Finding | None) -> Finding:
