@@ -13,7 +13,7 @@ demo: .venv/installed
 
 # Tests on SLURM, which mostly wait, beside all others (tests/conftest.py makes these two groups).
 test: .venv/installed browser slurm lint
-	pytest -n 2 --dist loadgroup
+	pytest -n 2
 
 # All of tests/slurm, over and over until something fails: make soak ROUNDS=10
 soak: .venv/installed slurm

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from chain import Run
 from flairflow.images.grid import Image
@@ -17,11 +19,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MakeImage = Callable[..., Path]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two groups for `pytest -n 2 --dist loadgroup`: tests on SLURM, which mostly wait, beside the others."""
-    for item in items:
-        on_slurm = item.path.is_relative_to(REPOSITORY / "tests" / "slurm")
-        item.add_marker(pytest.mark.xdist_group("slurm" if on_slurm else "others"))
+class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]
+    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and all others."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "slurm" if nodeid.startswith("tests/slurm/") else "others"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
+    return TwoGroups(config, log)
 
 
 @pytest.fixture
