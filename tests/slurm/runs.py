@@ -76,14 +76,14 @@ class ClusterRun(Run):
         path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
         return self.cluster.environment | {"PATH": path}
 
-    def slurm(self, *arguments: str, seconds: float = 1800) -> str:
+    def slurm(self, *arguments: str) -> str:
         """Run to the end, which must be a good one; returns what was said."""
-        return self.finish(self.launch(*arguments), seconds)
+        return self.finish(self.launch(*arguments))
 
-    def finish(self, process: subprocess.Popen[bytes], seconds: float = 600) -> str:
+    def finish(self, process: subprocess.Popen[bytes]) -> str:
         """Wait for a good end of a launched run; returns what was said."""
         try:
-            code = process.wait(seconds)
+            code = process.wait(1800)  # a hang
         finally:
             process.kill()
         text = self.output.read_text()

@@ -166,7 +166,7 @@ def interrupted(run: ClusterRun, how: signal.Signals, shard: str = SHARD) -> int
         until(lambda: bool(run.finished("register", shard)), "a finished scan", process)
         running(run, registration(shard))
         process.send_signal(how)
-        return process.wait(300)
+        return process.wait(600)
     finally:
         process.kill()
 
