@@ -11,7 +11,7 @@ demo: .venv/installed
 	snakemake --cores $(CORES) --profile profiles/local --quiet rules progress
 	@echo "The report: results/report/index.html   Tables: results/tables   Masks: results/derivatives/flairflow"
 
-# Tests on SLURM, which mostly wait, beside all others (tests/conftest.py makes these two groups).
+# Tests on SLURM, which mostly wait, run beside the others (tests/conftest.py says which).
 test: .venv/installed browser slurm lint
 	pytest -n 2
 

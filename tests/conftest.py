@@ -19,15 +19,19 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MakeImage = Callable[..., Path]
 
 
-class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]
-    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and all others."""
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
+    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and all others. Whichever ends first
+    goes on with the files whose runs are their own."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "slurm" if nodeid.startswith("tests/slurm/") else "others"
+        file = nodeid.split("::")[0]
+        if file in ("tests/e2e/test_other_labels.py", "tests/e2e/test_paper.py"):
+            return file
+        return "slurm" if file.startswith("tests/slurm/") else "others"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups:
-    return TwoGroups(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    return SideBySide(config, log)
 
 
 @pytest.fixture
