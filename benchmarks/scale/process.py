@@ -30,9 +30,11 @@ class Run:
 def run(command: list[str], folder: Path) -> Run:
     """Run a command in a folder. Raises SystemExit with what it printed where it fails."""
     output = folder / "output.txt"
+    # Jobs call `flairflow`: the one of this environment, whether or not it was activated.
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with output.open("wb") as file:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)

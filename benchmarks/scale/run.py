@@ -43,8 +43,8 @@ def main() -> None:
     started, load = time.perf_counter(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="scale-") as temporary:
         root = Path(temporary)
-        planned = [_plan(root, size, kind) for size in sizes for kind in KINDS if _tells(size, kind)]
         overheads = [measure_overhead(root / f"shards-{count}", count) for count in SHARDS]
+        planned = [_plan(root, size, kind) for size in sizes for kind in KINDS if _tells(size, kind)]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%F')}"
     loads = f"load {load:.1f} before, {os.getloadavg()[0]:.1f} at the end (about 1 to 2 is this program itself)"
     tables = [planning_table(planned), limits_table(planned), metadata_table(planned), overhead_table(overheads)]
