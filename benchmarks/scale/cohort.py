@@ -25,15 +25,17 @@ Kind = Literal["realistic", "all annotated", "all annotated, 128 a shard"]
 ANNOTATED = 2_052
 PATTERN = (("WMH", "ISL"), ("ISL",), ("WMH", "ISL"), ("WMH",), ("WMH", "ISL"), ("ISL",), ("WMH", "ISL"), ("ISL",))
 
+# Trees are not in the working folder itself: Python, as the jobs of a cluster start it, lists all folders there several
+# times, which takes a second where one holds 100,000 participants.
 CONFIG = """\
 labels: [WMH, ISL]
 datasets:
   study:
-    root: study
+    root: data/study
     labels:
       WMH: {folder: derivatives/manual, entities: {label: WMH}}
       ISL: {folder: derivatives/manual, entities: {label: ISL}}
-  archive: {root: archive}
+  archive: {root: data/archive}
 """
 
 
@@ -44,7 +46,7 @@ def make_cohort(folder: Path, count: int, kind: Kind) -> None:
     all annotated : all are in the study, by 64 to a shard or by 128.
     """
     _configure(folder, kind)
-    (folder / "archive").mkdir()
+    (folder / "data" / "archive").mkdir(parents=True)
     add_scans(folder, range(count), kind)
 
 
@@ -53,10 +55,10 @@ def add_scans(folder: Path, numbers: range, kind: Kind) -> None:
     image, mask = _files(folder)
     for number in numbers:
         dataset = _dataset(number, kind)
-        path = flair(folder / dataset, number)
+        path = flair(folder / "data" / dataset, number)
         _write(path, image)
         if dataset == "study":
-            for masked in mask_paths(folder / dataset, number):
+            for masked in mask_paths(folder / "data" / dataset, number):
                 _write(masked, mask)
 
 
@@ -64,7 +66,7 @@ def assign_tables(folder: Path, count: int, kind: Kind) -> None:
     """The configuration, and what an index of the same trees would leave, without the trees."""
     _configure(folder, kind)
     for name in ("study", "archive"):
-        (folder / name).mkdir()
+        (folder / "data" / name).mkdir(parents=True)
     config = read_config(folder / "config.yaml")
     results = Results(folder / "results")
     scans = assign_splits(
