@@ -95,7 +95,7 @@ def test_purge_takes_the_participant_and_nobody_else(tmp_path: Path) -> None:
     put(results.cohort, columns + "\n".join(rows) + "\n")
     put(results.split_assignments, "name\tassigned\nAnna\ttrain\nBert\ttest\nds_sub-1\ttrain\nds_sub-10\ttrain\n")
     checks = [["ds", "x/anna.nii", {}], ["ds", "x/bert.nii", {}], ["ds", "m/sub-1/a.nii", {}], ["other", "sub-1", {}]]
-    put(results.file_checks, "".join(json.dumps(check) + "\n" for check in checks))
+    put(results.file_checks, "".join(json.dumps(check) + "\n" for check in checks) + '["ds", "m/sub-1/')
     mosaics = [put(results.report.parent / "mosaics" / f"{scan}.png") for scan in scans]
     put(results.report, "<b>ds_sub-1_ses-2</b>")
     # Pictures say in their metadata whom they show; binary ones are no text.

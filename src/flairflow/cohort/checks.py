@@ -16,7 +16,7 @@ import numpy as np
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.errors import ScanError
-from flairflow.files import write_text
+from flairflow.files import appending, json_lines, write_text
 
 log = logging.getLogger(__name__)
 
@@ -139,14 +139,12 @@ def _look(
         return _finding(roots[dataset] / path, kind, earlier.get((dataset, path)))
 
     found: dict[tuple[str, str], Finding] = {}
-    kept.parent.mkdir(parents=True, exist_ok=True)
     # Reading an archive takes hours: what was found is written at once, for an index that is killed to go on from.
-    with kept.open("a", encoding="utf-8") as lines, ThreadPoolExecutor(max(threads, 1)) as pool:
-        lines.write("\n")  # ends a line that a kill cut short
+    with appending(kept) as lines, ThreadPoolExecutor(max(threads, 1)) as pool:
         for (dataset, path, _), finding in zip(files, pool.map(look, files), strict=True):
             found[dataset, path] = finding
             if finding is not earlier.get((dataset, path)):
-                lines.write(_line(dataset, path, finding))
+                lines.write(_line(dataset, path, finding).encode())
                 lines.flush()
             if len(found) % FILES_PER_MESSAGE == 0:
                 log.info("looked at %d of %d files", len(found), len(files))
@@ -159,14 +157,8 @@ def _line(dataset: str, path: str, finding: Finding) -> str:
 
 
 def _read(kept: Path) -> dict[tuple[str, str], Finding]:
-    if not kept.exists():
-        return {}
     findings = {}
-    for line in kept.read_text(encoding="utf-8").splitlines():
-        try:
-            dataset, path, values = json.loads(line)
-        except ValueError:
-            continue  # empty, or cut short by a kill
+    for dataset, path, values in json_lines(kept):
         tuples = {key: tuple(values[key]) for key in ("shape", "affine", "values")}
         findings[dataset, path] = Finding(**{**values, **tuples})
     return findings
