@@ -24,13 +24,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from cohort import Kind
+from cohort import ANNOTATED, Kind
 from overhead import measure_overhead
 from planning import Planned, plan_with_tables, plan_with_trees
 from process import REPOSITORY
 from tables import kept, limits_table, metadata_table, overhead_table, planning_table
 
-SIZES = [2_052, 10_000, 50_000, 100_000]
+SIZES = [ANNOTATED, 10_000, 50_000, 100_000]
 # More scans than this, all annotated, are planned from tables: a tree of them takes long to write and to index.
 MOST_ANNOTATED_TREE = 10_000
 KINDS: tuple[Kind, ...] = ("realistic", "all annotated", "all annotated, 128 a shard")
@@ -64,8 +64,8 @@ def _plan(root: Path, size: int, kind: Kind) -> Planned:
 
 
 def _tells(size: int, kind: Kind) -> bool:
-    """Up to the paper's number of scans both kinds are the same."""
-    return kind == "realistic" or size > 2_052
+    """Up to the paper's number of scans all are annotated in every kind."""
+    return kind == "realistic" or size > ANNOTATED
 
 
 def _write(path: Path, text: str) -> None:

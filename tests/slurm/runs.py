@@ -83,7 +83,7 @@ class ClusterRun(Run):
     def finish(self, process: subprocess.Popen[bytes]) -> str:
         """Wait for a good end of a launched run; returns what was said."""
         try:
-            code = process.wait(1800)  # a hang
+            code = process.wait(1800)  # longer is a hang
         finally:
             process.kill()
         text = self.output.read_text()
