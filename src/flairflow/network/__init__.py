@@ -1,0 +1,1 @@
+"""The networks in the box: what they read, how they are applied, their weights."""
