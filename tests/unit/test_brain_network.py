@@ -160,5 +160,5 @@ def test_a_folder_without_weights_is_named(tmp_path: Path, model: Path) -> None:
         find_brain(image, tmp_path)
     (tmp_path / "plan.json").write_text('{"filters": [4, 4, 8, 4, 4]}')
     (tmp_path / "weights.safetensors").write_bytes((model / "weights.safetensors").read_bytes())
-    with pytest.raises(ConfigError, match="do not fit"):
+    with pytest.raises(ConfigError, match="size mismatch"):
         find_brain(image, tmp_path)
