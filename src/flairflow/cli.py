@@ -9,7 +9,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flairflow import __version__
@@ -43,25 +43,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"flairflow {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str, *needed: str, config: bool = True) -> argparse.ArgumentParser:
+    def command(name: str, text: str, *needed: str, config: bool = True, threads: int = 1) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         if config:
             sub.add_argument("--config", type=Path, required=True, help="configuration, YAML or JSON")
         for option in needed:
             sub.add_argument(f"--{option}", required=True)
-        sub.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+        sub.add_argument("--threads", type=int, default=threads, help="threads to use (default %(default)s)")
         sub.add_argument(
             "--scratch", type=Path, help="work on this fast local disk, bring results alone to their place"
         )
         sub.add_argument("--log", type=Path, help="file to write the log to, beside the terminal")
         return sub
 
-    segment = command("segment", "Segment single images with a trained model, without a workflow.", config=False)
-    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="FLAIR images (NIfTI)")
-    segment.add_argument("--model", nargs="+", type=Path, required=True, help="model folders; several are averaged")
-    segment.add_argument("--out", type=Path, required=True, help="folder for the masks")
-    segment.add_argument("--brain-mask", choices=("template", "synthstrip"), default="template")
-    segment.add_argument("--probabilities", action="store_true", help="write probability maps too")
+    _add_segment(command)
     command("simulate", "Write the synthetic cohort of the configuration.")
     command("index", "Find and check all scans; write the cohort table and the shards.")
     command("register", "Register the scans of a shard.", "shard")
@@ -105,6 +100,38 @@ def _parser() -> argparse.ArgumentParser:
     command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
     command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")
     return parser
+
+
+def _add_segment(command: Callable[..., argparse.ArgumentParser]) -> None:
+    segment = command(
+        "segment", "Segment single images, or folders of them, without a workflow.", config=False, threads=_cores()
+    )
+    segment.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="FLAIR images (NIfTI), or their folders")
+    segment.add_argument("--out", type=Path, required=True, help="folder for masks, pictures and volumes.tsv")
+    segment.add_argument(
+        "--model",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        help="model folders, several are averaged (default: the model that comes with flairflow)",
+    )
+    segment.add_argument(
+        "--brain-mask",
+        action="append",
+        default=[],
+        metavar="MASK",
+        help="a file (once per image, in their order), template or synthstrip (default: as the model learnt)",
+    )
+    segment.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:1")
+    segment.add_argument("--probabilities", action="store_true", help="write probability maps too")
+    segment.add_argument("--skip-existing", action="store_true", help="leave alone what was segmented in the same way")
+    segment.add_argument("--json", action="store_true", help="print what was measured, for programs")
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _obey_threads(threads: int) -> None:

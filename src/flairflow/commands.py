@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flairflow import stages
 from flairflow.cohort.scan import Scan
 from flairflow.config import Config, read_config
-from flairflow.errors import ConfigError, ScanError
+from flairflow.errors import ScanError
 from flairflow.paths import RULES, SOFTWARE, Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.shards.lock import alone
@@ -143,26 +143,45 @@ def segment_archive(options: Namespace) -> None:
 
 
 def segment(options: Namespace) -> None:
-    from flairflow.inference.ensemble import Ensemble
-    from flairflow.inference.single import output_stem, segment_image
+    from flairflow.inference.single_inputs import brain_masks, check_writable, find_inputs, likely_device, sort_out
+    from flairflow.network.boxed import default_model, model_folder, read_plan
 
-    names = [output_stem(path) for path in options.images]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(
-            f"--out: several images would be written as {', '.join(twice)}; run them into different folders"
-        )
-    ensemble = Ensemble(options.model)
-    failed = 0
-    for path in options.images:
-        try:
-            volumes = segment_image(path, ensemble, options.out, options.brain_mask, options.probabilities)
-        except ScanError as problem:
-            failed += 1
-            log.error("%s: %s", path, problem)
-        else:
-            log.info("%s: %s", path, ", ".join(f"{label} {volume:.2f} ml" for label, volume in volumes.items()))
+    # What is wrong with the request is found before the seconds that loading a network takes.
+    models, images = sort_out(options.model, options.images)
+    folders = [model_folder(model) for model in models] or [default_model()]
+    plan = read_plan(folders[0], "labels", "images", "preprocessing")
+    inputs = find_inputs(images, options.out)
+    source, masks = brain_masks(options.brain_mask, inputs, plan["preprocessing"]["brain_mask"])
+    device = likely_device(options.device)
+    check_writable(options.out)
+    log.info(
+        "segmenting %s in %d image(s) on %s with %s; masks, pictures and volumes.tsv go to %s",
+        " and ".join(plan["labels"]),
+        len(inputs),
+        device,
+        " and ".join(map(str, models)) or "the default model, which comes with flairflow (no --model is given)",
+        options.out,
+    )
+
+    from flairflow.inference.ensemble import Ensemble
+    from flairflow.inference.single import Wishes, segment_all
+    from flairflow.inference.single_progress import Progress, as_json
+    from flairflow.report.mosaics import write_mosaic
+
+    rows = []
+    with Progress([image.name for image in inputs]) as progress:
+        ensemble = Ensemble(folders, device=options.device)
+        progress.start()
+        wishes = Wishes(source, masks, options.probabilities, options.skip_existing)
+        for row in segment_all(inputs, ensemble, options.out, wishes, write_mosaic):
+            rows.append(row)
+            progress.finish(row, ensemble.labels)
+    if options.json:
+        print(as_json(rows, ensemble.labels))
+    flagged, failed = (sum(bool(row[what]) for row in rows) for what in ("flag", "reason"))
+    log.info("%d segmented, %d of them to look at (flag)", len(rows) - failed, flagged)
     if failed:
-        raise ScanError(f"{failed} of {len(options.images)} images could not be segmented")
+        raise ScanError(f"{failed} of {len(rows)} images could not be segmented; volumes.tsv has the reasons")
 
 
 def evaluate(options: Namespace) -> None:

@@ -62,7 +62,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "preprocess": (
-        2,
+        3,
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (
@@ -84,7 +84,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     # The same three stages in one pass; what it segments is not scored.
     "segment_archive": (
-        2,
+        3,
         lambda config: {
             "register": settings(config, "register"),
             "preprocess": settings(config, "preprocess"),

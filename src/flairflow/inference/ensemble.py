@@ -29,9 +29,9 @@ class Ensemble:
     hexadecimal digits) stands for its weights and plans.
     """
 
-    def __init__(self, folders: Sequence[Path], precision: str = "auto") -> None:
-        """Raises ConfigError when there is no model, a folder is unusable, two do not belong together, or no model, or
-        models of different kinds, know a label."""
+    def __init__(self, folders: Sequence[Path], precision: str = "auto", device: str = "auto") -> None:
+        """Raises ConfigError when there is no model, a folder is unusable, two do not belong together, no model, or
+        models of different kinds, know a label, or there is no such device."""
         if not folders:
             raise ConfigError("an ensemble needs at least one model folder")
         models = [load_model(folder) for folder in folders]
@@ -43,7 +43,7 @@ class Ensemble:
                     raise ConfigError(f"{folder}: its {name} {mine} are not those of {folders[0]}, {first}")
         self.labels, self.precedence, self.images = plan.labels, plan.precedence, plan.images
         self.preprocessing, self.spacing = plan.preprocessing, plan.preprocessing.spacing
-        self.device = choose_device()
+        self.device = choose_device(device)
         self.precision = resolve_precision(precision, self.device)
         self.members = [(arrange(model.network(), self.device), model.plan) for model in models]
         _check_labels({model.plan.classes for model in models}, plan.labels, folders)

@@ -8,7 +8,7 @@ from flairflow.config.models import PreprocessingSettings, RegistrationSettings
 from flairflow.images.grid import Array, Image
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import Segmentation, segment_prepared
-from flairflow.preprocessing.prepare import prepare
+from flairflow.preprocessing.prepare import prepare, prepared_values
 from flairflow.registration.stage import register_images, registration_values
 
 
@@ -33,5 +33,5 @@ def segment_images(
         registered.sequences[sequence].matrix if sequence in registered.sequences else None for sequence in images
     ]
     prepared = prepare(list(images.values()), matrices, registered.brain if brain is None else brain, preprocessing)
-    values = registration_values(registered, registration) | {"brain_ml": prepared.brain_ml}
-    return segment_prepared(prepared, ensemble), values
+    values = registration_values(registered, registration)
+    return segment_prepared(prepared, ensemble), prepared_values(prepared, next(iter(images)), values)

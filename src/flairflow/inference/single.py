@@ -2,52 +2,141 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from flairflow import stages
 from flairflow.config.models import RegistrationSettings
-from flairflow.errors import ConfigError
-from flairflow.images.nifti import read_image
+from flairflow.errors import ConfigError, ScanError
+from flairflow.images.grid import Array, Image, same_grid
+from flairflow.images.nifti import read_image, read_labels
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.one_pass import segment_images
 from flairflow.inference.outputs import write_segmentation
+from flairflow.inference.segment import Segmentation, segment_prepared
+from flairflow.inference.single_inputs import Input
+from flairflow.inference.single_table import Row, SingleTable
+from flairflow.preprocessing.prepare import prepare, prepared_values
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
 
 log = logging.getLogger(__name__)
 
+# Draws a picture: path, image, brain mask, lesion masks by label.
+Draw = Callable[[Path, Image, Array, Mapping[str, Array]], None]
 
-def segment_image(
-    path: Path, ensemble: Ensemble, folder: Path, brain_mask: str, probabilities: bool
-) -> dict[str, float]:
-    """Segment one reference image and write its masks to `folder`, named after it; returns ml by label.
 
-    brain_mask : "template" or "synthstrip". Raises ScanError when the image is at fault, ConfigError when the models
-    read more than one sequence.
+@dataclass(frozen=True)
+class Wishes:
+    """How images are to be segmented.
+
+    brain         : where brain masks come from, a word as in `preprocessing.brain_mask`.
+    masks         : or the brain masks themselves, by image.
+    probabilities : whether probability maps are written too.
+    skip_existing : whether images are left alone that were segmented in the same way before.
+    """
+
+    brain: str
+    masks: Mapping[Path, Path]
+    probabilities: bool = False
+    skip_existing: bool = False
+
+
+def segment_all(inputs: Sequence[Input], ensemble: Ensemble, folder: Path, wishes: Wishes, draw: Draw) -> Iterator[Row]:
+    """Segment images one by one and write their masks, a picture each and one table of volumes to `folder`; a row for
+    each as it is finished. What is wrong with one image, even a bug that only it meets, is its row's `reason`.
+
+    Raises ConfigError when the models read more than one sequence.
     """
     if len(ensemble.images) > 1:
         raise ConfigError(f"these models read {', '.join(ensemble.images)}: use the workflow, which registers them")
-    segmentation, values = segment_images(
-        {ensemble.images[0]: read_image(path)},
-        ensemble,
-        registration=RegistrationSettings(),
-        preprocessing=ensemble.preprocessing,
-        seed=0,
-        brain=synthstrip_brain_mask(path) if brain_mask == "synthstrip" else None,
-    )
-    if values["flag"]:
-        log.warning("%s: %s: look at the result", path, values["flag"])
+    table = SingleTable(folder, ensemble.labels)
+    for image in inputs:
+        row = _row(image, ensemble, folder, wishes, draw, table)
+        table.add(row)
+        yield row
+
+
+def _row(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes, draw: Draw, table: SingleTable) -> Row:
+    start = time.monotonic()
+    about: Row = {"name": image.name, "image": str(image.path), "flag": None, "reason": None, "fingerprint": None}
+    try:
+        if image.reason:
+            raise ScanError(image.reason)
+        fingerprint = _fingerprint(image.path, ensemble, wishes)
+        before = table.done(image.name, fingerprint)
+        if wishes.skip_existing and before and _output(folder, image.name, "dseg.nii.gz").is_file():
+            return before
+        values = segment_image(image, ensemble, folder, wishes, draw)
+    except ScanError as problem:
+        return about | {"reason": str(problem)}
+    except ConfigError:
+        raise
+    except Exception as problem:
+        log.exception("%s: an unexpected error; the other images go on", image.path)
+        return about | {"reason": f"unexpected error: {type(problem).__name__}: {problem}"}
+    return about | values | {"fingerprint": fingerprint, "seconds": round(time.monotonic() - start, 1)}
+
+
+def segment_image(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes, draw: Draw) -> Row:
+    """Segment one reference image, write what came of it and return what was measured. Raises ScanError when the image,
+    or its given brain mask, is at fault."""
+    reference = read_image(image.path)
+    brain, origin = _brain(image.path, reference, wishes)
+    segmentation, values = _segment(reference, brain, ensemble)
     _, volumes = write_segmentation(
-        lambda name: folder / f"{output_stem(path)}_{name}",
+        lambda name: _output(folder, image.name, name),
         segmentation,
         ensemble.labels,
-        reference=path,
-        provenance={"ModelHash": ensemble.hash},
-        probabilities=ensemble.labels if probabilities else (),
+        reference=image.path,
+        provenance={"ModelHash": ensemble.hash, "Sources": [image.path.name], "BrainMask": origin, "Measured": values},
+        probabilities=ensemble.labels if wishes.probabilities else (),
     )
-    return volumes
+    masks = {label: segmentation.label(number) for number, label in enumerate(ensemble.labels)}
+    draw(_output(folder, image.name, "overlay.png"), reference, segmentation.brain, masks)
+    return {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()} | values | {"brain_mask": origin}
 
 
-def output_stem(path: Path) -> str:
-    """What the outputs of an image are named after: `sub-01_FLAIR.nii.gz` gives `sub-01`."""
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    return stem.rsplit("_", 1)[0] if stem.startswith("sub-") else stem
+def _segment(
+    reference: Image, brain: Array | None, ensemble: Ensemble
+) -> tuple[Segmentation, dict[str, float | str | None]]:
+    sequence, settings = ensemble.images[0], ensemble.preprocessing
+    if brain is None:
+        there = {sequence: reference}
+        registration = RegistrationSettings()
+        return segment_images(there, ensemble, registration=registration, preprocessing=settings, seed=0)
+    # Nothing that a registration could tell is needed.
+    prepared = prepare([reference], [None], brain, settings)
+    return segment_prepared(prepared, ensemble), prepared_values(prepared, sequence, {})
+
+
+def _brain(path: Path, image: Image, wishes: Wishes) -> tuple[Array | None, str]:
+    """The brain mask (X, Y, Z) bool that does not come from the image itself, and where it comes from."""
+    if given := wishes.masks.get(path):
+        mask = read_labels(given)
+        if not same_grid(mask.grid, image.grid):
+            raise ScanError(f"{given.name}: this brain mask is not on the grid of {path.name}")
+        return mask.data > 0, given.name
+    if wishes.brain == "synthstrip":
+        return synthstrip_brain_mask(path), wishes.brain
+    return None, wishes.brain
+
+
+def _fingerprint(path: Path, ensemble: Ensemble, wishes: Wishes) -> str:
+    files = [path, *([wishes.masks[path]] if path in wishes.masks else [])]
+    contents = []
+    for file in files:
+        try:
+            contents.append(hashlib.sha256(file.read_bytes()).hexdigest())
+        except OSError as problem:
+            # A file that is not there is explained in the words of the workflow.
+            read_image(file)
+            raise ScanError(f"{file.name}: cannot be read ({problem.strerror})") from None
+    return stages.fingerprint(contents, ensemble.hash, wishes.brain, wishes.probabilities)
+
+
+def _output(folder: Path, name: str, end: str) -> Path:
+    return folder / f"{name}_{end}"

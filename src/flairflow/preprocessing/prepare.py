@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import crop, ras_grid, resample, resample_masks
 from flairflow.preprocessing.bias import correct_bias
+from flairflow.preprocessing.contrast import contrast_flag
 
 LEAST_BRAIN_ML = 300.0
 
@@ -76,6 +77,14 @@ def prepare(
     # NIfTI headers hold float32.
     grid = Grid(grid.shape, grid.affine.astype(np.float32).astype(float))
     return Prepared(channels, tuple(image is not None for image in images), inside, grid, reference.grid)
+
+
+def prepared_values(
+    prepared: Prepared, reference: str, values: Mapping[str, float | str | None]
+) -> dict[str, float | str | None]:
+    """What is noted of a prepared scan whose first image is of the sequence `reference`, with what was noted before."""
+    flags = values.get("flag"), contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0])
+    return {**values, "brain_ml": prepared.brain_ml, "flag": "; ".join(map(str, filter(None, flags))) or None}
 
 
 def prepare_masks(bits: Image, count: int, prepared: Prepared) -> Array:

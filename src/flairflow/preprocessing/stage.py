@@ -13,7 +13,7 @@ from flairflow.files import write_text
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.nifti import memory_map, read_image, read_labels, write_image
 from flairflow.paths import Results, derivative
-from flairflow.preprocessing.prepare import INTENSITY_STEP, Prepared, prepare, prepare_masks
+from flairflow.preprocessing.prepare import INTENSITY_STEP, Prepared, prepare, prepare_masks, prepared_values
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
 from flairflow.registration.transforms import read_transform
 from flairflow.shards.ledger import Row
@@ -76,7 +76,7 @@ def write_prepared(scan: Scan, prepared: Prepared, registered: Row, config: Conf
         "Annotated": list(scan.annotated),
     }
     write_text(files["sidecar"], json.dumps(sidecar, indent=2) + "\n")
-    return Outcome(files, {**registered.values, "brain_ml": prepared.brain_ml})
+    return Outcome(files, prepared_values(prepared, config.reference, registered.values))
 
 
 def read_prepared(scan: Scan, row: Row, results: Results) -> Prepared:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, in the order of the labels.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00", "#999999")
+BRAIN = "0.7"
 SLICES = 6
 
 
@@ -70,8 +71,9 @@ def outline(axis: Axes, mask: Array, colour: str, style: str, width: float = 0.9
 def write_mosaic(
     path: Path, image: Image, brain: Array, predicted: Mapping[str, Array], known: Mapping[str, Array] | None = None
 ) -> None:
-    """Write a PNG of axial slices of a scan: above without, below with the masks (filled outlines: predicted; dashed
-    white: known). All arrays (X, Y, Z) on the image's grid; shown as radiologists do, the patient's right on the left.
+    """Write a PNG of axial slices of a scan: above without, below with the masks (coloured outlines: predicted; dotted
+    white: known; thin grey: the brain mask). All arrays (X, Y, Z) on the image's grid; shown as radiologists do, the
+    patient's right on the left.
     """
     import matplotlib
 
@@ -90,12 +92,14 @@ def write_mosaic(
             axis = axes[row][column]
             show(axis, scan, number)
             if row == 1:
+                outline(axis, scan.brain[..., number], BRAIN, "solid", 0.5)
                 for label, colour in zip(predicted, COLOURS, strict=False):
                     outline(axis, scan.masks[f"p{label}"][..., number], colour, "solid")
                 for label in known:
                     outline(axis, scan.masks[f"k{label}"][..., number], "white", "dotted")
         axes[0][column].set_title(f"slice {number + 1} ({scan.thickness:.1f} mm)", color="0.7", fontsize=7)
     handles = [Line2D([], [], color=colour, label=label) for label, colour in zip(predicted, COLOURS, strict=False)]
+    handles.append(Line2D([], [], color=BRAIN, linewidth=0.5, label="brain mask"))
     if known:
         handles.append(Line2D([], [], color="white", linestyle="dotted", label="known masks"))
     figure.legend(

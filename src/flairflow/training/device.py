@@ -8,13 +8,21 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from flairflow.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
 Movable = TypeVar("Movable", Tensor, nn.Module)
 
 
-def choose_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(wanted: str = "auto") -> torch.device:
+    """The device of this name; with "auto" a GPU where there is one. Raises ConfigError where torch has none such."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"{wanted}: torch finds {torch.cuda.device_count()} GPUs here; choose another device")
+    return device
 
 
 def device_name(device: torch.device) -> str:
