@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +19,22 @@ from flairflow.files import on_scratch
 
 log = logging.getLogger("flairflow")
 
+# What shells report of a program that Ctrl-C ended.
+INTERRUPTED = 128 + signal.SIGINT
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand. Returns 0; 1 after a message for what the user can mend. A bug keeps its traceback."""
+    """Run a subcommand. Returns 0; 1 after a message for what the user can mend; 130 when it was interrupted (Ctrl-C).
+    A bug keeps its traceback."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        # No error: a job's log would say that it stopped at one.
+        log.warning("interrupted; what was finished before is kept")
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     _obey_threads(options.threads)
     _start_log(options.log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 from flairflow import stages
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
+from flairflow.config.where import with_lines
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import MODEL_FILES, RULES, Results
@@ -22,8 +23,9 @@ from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, model_before, model_folders
 
 
-def load(values: dict[str, Any]) -> Config:
-    """The validated configuration; a faulty one ends the run with a list of its faults."""
+def load(values: dict[str, Any], files: Sequence[Path] = ()) -> Config:
+    """The validated configuration; a faulty one ends the run with a list of its faults, and where in the files that it
+    was read from they are."""
     # Of the millions of objects that make up a large plan hardly one is garbage before it ends: looking for it as often
     # as Python does takes a seventh of the time.
     gc.set_threshold(200_000, 20, 100)
@@ -35,7 +37,7 @@ def load(values: dict[str, Any]) -> Config:
         if not config.models:
             check_entries(config)
     except ConfigError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(with_lines(str(error), files)) from None
     return config
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -67,16 +68,24 @@ def scratch() -> Path | None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A path to write to; on success it is synced and renamed to `path`, on failure removed."""
+    """A path to write to; on success it is synced and renamed to `path`, on failure removed.
+
+    The file gets the mode that a new one has here (umask and the folder's own rules), whatever writes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Jobs on several nodes may have the same process id.
     name = f".{os.uname().nodename}-{os.getpid()}.{path.name}"
     partial = path.with_name(name)
     draft = _scratch / name if _scratch else partial
+    partial.touch()
+    usual = stat.S_IMODE(partial.stat().st_mode)
     try:
         yield draft
         if draft != partial:
             shutil.copyfile(draft, partial)
+        # Some libraries make files that nobody else may read.
+        if stat.S_IMODE(partial.stat().st_mode) != usual:
+            partial.chmod(usual)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)

@@ -78,6 +78,11 @@ class Results:
     def file_checks(self) -> Path:
         return self.root / "state" / "file_checks.jsonl"
 
+    @property
+    def purged(self) -> Path:
+        """Hashes of the names that `flairflow purge` has dealt with."""
+        return self.root / "state" / "purged.txt"
+
     # Per-scan stages. `stage` may have parts: "segment/marginal".
     def ledger(self, stage: str, shard: str) -> Path:
         return self.root / "ledgers" / stage / f"{shard}.tsv"

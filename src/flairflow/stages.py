@@ -108,7 +108,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "imported": list(config.compare.imported),
         },
     ),
-    "volumes": (1, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
+    "volumes": (2, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
     "compare": (
         6,
         lambda config: {

@@ -46,7 +46,7 @@ def test_real_archives_are_segmented_with_a_given_model(
     run.snakemake()
     volumes = read_table(run.results.table("volumes"))
     assert len(volumes) == 12
-    assert volumes["volume_ml"].notna().all() and volumes["flag"].isna().all()
+    assert (volumes["volume_ml"].notna() == volumes["reason"].isna()).all() and volumes["flag"].isna().all()
     assert volumes["brain_ml"].between(1000, 1800).all()
     assert len(read_table(run.results.table("metrics"))) == 2
     masks = sorted((run.results.root / "derivatives/flairflow").rglob("*_dseg.nii.gz"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,29 @@ def test_purge_follows_no_link_and_says_so(tmp_path: Path, caplog: pytest.LogCap
     put(tmp_path / "withdrawn.txt", "1")
     config = make_config(tmp_path)
     elsewhere = put(tmp_path / "elsewhere/ds/sub-1/anat/image.nii")
+    (tmp_path / "ds/sub-1").mkdir(parents=True)
     config.results.mkdir()
     (config.results / "prepared").symlink_to(tmp_path / "elsewhere")
     purge(config, Results(config.results))
     assert elsewhere.exists()
     assert "prepared is a link to elsewhere" in caplog.text
+
+
+def test_purge_refuses_names_that_nobody_has(tmp_path: Path) -> None:
+    listed = put(tmp_path / "withdrawn.txt", "ID\nsub-001\nsub-O02\n")
+    config = make_config(tmp_path)
+    results = Results(config.results)
+    kept = done(results, "preprocess", ["ds_sub-001", "ds_sub-002"], "desc-prepared_FLAIR.nii")
+    for label in ("001", "002"):
+        put(tmp_path / f"ds/sub-{label}/anat/sub-{label}_FLAIR.nii.gz")
+    with pytest.raises(ConfigError, match=r"nobody is known by 1 of .*nothing was removed: ds: 'O02' \(is '002' meant"):
+        purge(config, results)
+    assert all(path.exists() for path in kept.values())
+    listed.write_text("ID\nsub-001\n")
+    assert purge(config, results).files == 2
+    # Whom it purged it knows, also when the archive does no longer.
+    shutil.rmtree(tmp_path / "ds/sub-001")
+    assert purge(config, results).files == 0
 
 
 def test_purge_needs_a_list_and_the_end_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

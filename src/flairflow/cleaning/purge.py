@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flairflow.cohort.withdrawn import WITHDREW, withdrawn_participants
+from flairflow.cleaning.known import check_known, note_purged
+from flairflow.cohort.withdrawn import WITHDREW, listed, withdrawn_participants
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError, in_short
 from flairflow.files import atomic
@@ -42,7 +43,9 @@ def purge(config: Config, results: Results) -> Purged:
 
     Participants are known by names of folders and by scan ids, so it does not matter whether the workflow ran since a
     list grew. Text files change whole or not at all. Nothing outside of the results folder is touched, no link is
-    followed. Raises ConfigError when no list is configured, or while a run of snakemake or a job works on the results.
+    followed. Raises ConfigError, before anything is removed, when no list is configured, when a list has a name that
+    nobody here has or had (a misspelt one would else leave all in place), or while a run of snakemake or a job works on
+    the results.
     """
     lists = {name: dataset.withdrawn for name, dataset in config.datasets.items() if dataset.withdrawn}
     if not lists:
@@ -57,6 +60,7 @@ def purge(config: Config, results: Results) -> Purged:
     if working := sorted(str(path.relative_to(state).with_suffix("")) for path in results.locks() if held(path)):
         raise ConfigError(f"jobs of a run that was killed still work on {in_short(working)}; wait for their end")
     people = _Withdrawn(lists, results)
+    check_known(config, results, {name: listed(name, path) for name, path in lists.items()})
     purged = Purged()
     learnt = results.learnt_scans()
     for model, record in learnt.items():
@@ -67,6 +71,7 @@ def purge(config: Config, results: Results) -> Purged:
     # Last the records that say which models to name: should this be interrupted, the next purge still knows.
     for path in [*others, *learnt.values()]:
         _clean(path, people, results, purged)
+    note_purged(results, people.participants)
     log.info("removed %d files (%.3g MB) and %d rows", purged.files, purged.bytes / 1e6, purged.rows)
     if purged.files or purged.rows:
         log.info(

@@ -18,6 +18,11 @@ WITHDREW = "participant withdrew"
 
 
 def withdrawn_participants(name: str, path: Path) -> frozenset[str]:
+    """The labels on the list of a dataset, as `listed` has them."""
+    return frozenset(listed(name, path))
+
+
+def listed(name: str, path: Path) -> list[str]:
     """The labels on the list of a dataset, without `sub-`: the first cell of every line, what follows a `#` left out.
 
     Raises ConfigError when the file cannot be read.
@@ -27,7 +32,7 @@ def withdrawn_participants(name: str, path: Path) -> frozenset[str]:
     except OSError as error:
         raise ConfigError(f"config: datasets.{name}.withdrawn: {path} cannot be read ({error.strerror})") from None
     cells = (re.split(r"[,;\t]", line.split("#")[0])[0] for line in text.splitlines())
-    return frozenset(label for cell in cells if (label := bids_label(cell.strip(" \"'"))))
+    return [label for cell in cells if (label := bids_label(cell.strip(" \"'")))]
 
 
 def without_withdrawn(name: str, scans: Sequence[Scan], path: Path) -> list[Scan]:

@@ -10,34 +10,48 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flairflow.config.given_models import values_of_models
 from flairflow.config.models import Config
+from flairflow.config.where import syntax_fault, with_lines
 from flairflow.errors import ConfigError
 
 PRESETS = ("laptop", "paper")
 
 
 def load_config(values: dict[str, Any]) -> Config:
-    """Validate a configuration given as nested dictionaries.
+    """Validate a configuration given as nested dictionaries. What it leaves out of labels, images and preprocessing is
+    that of the models it names, if it does.
 
     Raises ConfigError that lists every fault with its key's path, what was given and what is allowed.
     """
     preset = values.get("preset", "laptop")
     if preset not in PRESETS:
         raise ConfigError(f"config: preset: {preset!r} is none of {', '.join(PRESETS)}")
+    base = preset_values(preset)
+    if values.get("models") and not values.get("labels"):
+        base = _merge(base, values_of_models(values["models"]))
     try:
-        return Config.model_validate(_merge(preset_values(preset), values))
+        return Config.model_validate(_merge(base, values))
     except ValidationError as error:
         faults = "\n".join(f"  {_where(fault['loc'])}: {_what(fault)}" for fault in error.errors())
         raise ConfigError(f"config: {error.error_count()} fault(s), nothing was run\n{faults}") from None
 
 
 def read_config(path: Path) -> Config:
-    """Read and validate a YAML or JSON configuration file; raises ConfigError as `load_config` does."""
+    """Read and validate a YAML or JSON configuration file; raises ConfigError as `load_config` does, with the lines in
+    which the faults are."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"config: {path} cannot be read: {error}") from None
-    return load_config(values or {})
+    except yaml.YAMLError as error:
+        raise ConfigError(syntax_fault(path, error)) from None
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"config: {path}, line 1: is no configuration: it has to begin with a key, such as 'labels:'")
+    try:
+        return load_config(values or {})
+    except ConfigError as error:
+        raise ConfigError(with_lines(str(error), [path])) from None
 
 
 def resolved(config: Config) -> str:

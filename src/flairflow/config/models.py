@@ -294,6 +294,14 @@ class Config(Settings):
             return {name: {} if settings is None else settings for name, settings in given.items()}
         return given
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _one_folder_alone(cls, given: object) -> object:
+        """A model of one folder needs no list."""
+        if isinstance(given, dict):
+            return {name: [folders] if isinstance(folders, str | Path) else folders for name, folders in given.items()}
+        return given
+
     @model_validator(mode="before")
     @classmethod
     def _last_label_wins(cls, values: object) -> object:

@@ -9,6 +9,7 @@ import pandas as pd
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
 from flairflow.cohort.sharding import stage_rows
+from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.evaluation.metrics import COLUMNS
 from flairflow.evaluation.stage import choose_thresholds
@@ -20,11 +21,15 @@ from flairflow.tables import Column, column, write_table
 VOLUME_COLUMNS: dict[str, Column] = {
     "scan": column("Scan id, as in cohort.tsv"),
     "dataset": column("Name of the dataset in the configuration"),
-    "participant": column("Participant label (BIDS sub-)"),
-    "session": column("Session label (BIDS ses-)"),
-    "split": column("Part the scan played; volumes of training scans are of scans the model has seen"),
+    "participant": column("Participant, as BIDS spells it (sub-...)"),
+    "session": column("Session, as BIDS spells it (ses-...); n/a: the scan's name has none"),
+    "split": column(
+        "Part the scan played; volumes of training scans are of scans the model has seen; n/a: the scan is excluded"
+    ),
     "label": column("Lesion label"),
-    "volume_ml": column("Lesion volume in the native scan; n/a: the scan failed, the reason says why", "ml"),
+    "volume_ml": column(
+        "Lesion volume in the native scan; n/a: the scan is excluded or failed, the reason says why", "ml"
+    ),
     "brain_ml": column("Volume of the brain mask", "ml"),
     "percent_of_brain": column("Lesion volume relative to the brain mask", "percent"),
     "ensemble": column("What segmented: strategy or given model"),
@@ -42,7 +47,10 @@ THRESHOLD_COLUMNS: dict[str, Column] = {
 
 
 def write_volumes(config: Config, results: Results) -> None:
-    """tables/volumes.tsv: ml per scan and label, by the chosen ensemble, whose masks become the delivered ones."""
+    """tables/volumes.tsv: ml per scan and label, by the chosen ensemble, whose masks become the delivered ones.
+
+    Excluded scans have rows too, but for those of participants who withdrew.
+    """
     link = results.delivered
     if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
         fresh = link.with_name(f".{link.name}")
@@ -52,14 +60,15 @@ def write_volumes(config: Config, results: Results) -> None:
     segmented = stage_rows(results, f"segment/{config.segmenter}")
     rows = []
     for scan in read_scans(results.cohort, config.labels, config.images):
-        if not scan.included:
+        if scan.reason == WITHDREW:
             continue
-        row = segmented[scan.scan]
+        row = segmented[scan.scan] if scan.included else Row(scan.scan, "failed", "", f"excluded: {scan.reason}")
         brain = row.values.get("brain_ml")
         for label in config.labels:
             volume = row.values.get(f"{label}_ml")
             share = 100 * float(volume) / float(brain) if volume is not None and brain else None
-            about = (scan.scan, scan.dataset, scan.participant, scan.session or None, scan.split, label)
+            session = f"ses-{scan.session}" if scan.session else None
+            about = (scan.scan, scan.dataset, f"sub-{scan.participant}", session, scan.split or None, label)
             rows.append((*about, volume, brain, share, config.segmenter, row.values.get("flag"), row.reason or None))
     write_table(results.table("volumes"), pd.DataFrame(rows, columns=list(VOLUME_COLUMNS)), VOLUME_COLUMNS)
 

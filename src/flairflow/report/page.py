@@ -37,6 +37,8 @@ def write_report(config: Config, results: Results) -> None:
     """Write report/index.html with its mosaics and figures beside it, and report/summary.txt."""
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
+    # The excluded ones are listed from the cohort.
+    volumes = volumes[volumes["scan"].isin([scan.scan for scan in scans if scan.included])]
     comparison = read_table(results.table("comparison"))
     main = read_table(results.table("main"))
     registered = stage_rows(results, "register", ("train", "validation", "test"))

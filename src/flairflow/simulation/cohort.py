@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -47,7 +48,9 @@ def simulate(settings: SimulationSettings, threads: int = 1) -> None:
         if not _is_done(settings, name, number)
     ]
     if threads > 1 and len(missing) > 1:
-        with ProcessPoolExecutor(threads) as pool:
+        # Ctrl-C ends the processes at once and without their tracebacks; whom they were at is done again.
+        quietly = (signal.SIGINT, signal.SIG_DFL)
+        with ProcessPoolExecutor(threads, initializer=signal.signal, initargs=quietly) as pool:
             list(pool.map(simulate_participant, *zip(*missing, strict=True)))
     else:
         for participant in missing:
