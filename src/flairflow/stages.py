@@ -62,7 +62,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "preprocess": (
-        3,
+        4,
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (
@@ -76,7 +76,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "pseudolabel": (2, lambda config: {"seed": config.seed}),
-    "segment": (3, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    "segment": (4, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
     # The same of a scan that is scored, which also gets what that needs.
     "segment_scored": (
         4,
@@ -84,7 +84,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     # The same three stages in one pass; what it segments is not scored.
     "segment_archive": (
-        3,
+        4,
         lambda config: {
             "register": settings(config, "register"),
             "preprocess": settings(config, "preprocess"),
@@ -119,7 +119,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "report": (
-        6,
+        7,
         lambda config: {
             "report": _dump(config.report),
             "labels": config.labels,

@@ -12,12 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
+from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config, read_config
 from flairflow.errors import ConfigError
 from flairflow.files import atomic, write_text
+from flairflow.paths import Results
+from flairflow.preprocessing.prepare import brain_flag
+from flairflow.report.counts import volume_summary
+from flairflow.report.summary import write_summary
 
 
 def snakemake(
@@ -133,3 +139,31 @@ def test_ctrl_c_is_no_traceback(tmp_path: Path, repository: Path) -> None:
     assert process.returncode != 0
     assert "interrupted" in said
     assert "Traceback" not in said, said
+
+
+@pytest.mark.parametrize(("ml", "flagged"), [(699, True), (701, False), (1400, False), (2199, False), (3043, True)])
+def test_a_brain_too_small_or_too_large_is_flagged(ml: float, flagged: bool) -> None:
+    flag = brain_flag(ml)
+    assert bool(flag) == flagged
+    assert flag is None or f"{ml} ml" in flag
+
+
+def a_scan(name: str, reason: str = "", **changes: Any) -> Scan:
+    dataset, _, participant = name.partition("_sub-")
+    about: dict[str, Any] = {"session": "", "person": name, "images": {"FLAIR": "f.nii"}, "masks": {"A": Mask()}}
+    return Scan(name, dataset, participant, **{**about, "split": "archive", **changes}, reason=reason)
+
+
+def test_a_flag_reaches_the_summary_and_the_statistics(tmp_path: Path) -> None:
+    config = load_config({"labels": ["A"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}})
+    scans = [a_scan(f"ds_sub-{number}") for number in range(4)] + [a_scan("ds_sub-bad", "damaged")]
+    flags = [None, None, None, "low registration quality"]
+    columns = {"scan": [scan.scan for scan in scans[:4]], "dataset": "ds", "label": "A", "flag": flags, "reason": None}
+    volumes = pd.DataFrame(columns | {"volume_ml": [1.0, 2.0, 3.0, 900.0]})
+    comparison = pd.DataFrame({"lesion_scans": [], "lesion_free_scans": []})
+    write_summary(config, Results(tmp_path), scans, volumes, comparison)
+    text = Results(tmp_path).summary.read_text()
+    assert "5 scans: 4 segmented (1 of them with a flag), 1 excluded, 0 failed" in text
+    assert "low registration quality" in text.split("To look at")[1]
+    (row,) = volume_summary(volumes)
+    assert (row["scans"], row["flagged"], row["median"], row["largest"]) == (3, 1, 2.0, 3.0)

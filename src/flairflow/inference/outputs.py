@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def write_segmentation(
     rows = "".join(f"{number}\t{label}\n" for number, label in enumerate(labels, start=1))
     write_text(output("dseg.tsv"), f"index\tname\n{rows}")
     return files, volumes
+
+
+def flag_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """What the sidecars of a scan say of what was noted of it: what to look at before its masks are used."""
+    return {"Flag": str(values["flag"])} if values.get("flag") else {}
 
 
 def write_prepared_segmentation(

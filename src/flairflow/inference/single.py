@@ -16,7 +16,7 @@ from flairflow.images.grid import Array, Image, same_grid
 from flairflow.images.nifti import read_image, read_labels
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.one_pass import segment_images
-from flairflow.inference.outputs import write_segmentation
+from flairflow.inference.outputs import flag_of, write_segmentation
 from flairflow.inference.segment import Segmentation, segment_prepared
 from flairflow.inference.single_inputs import Input
 from flairflow.inference.single_table import Row, SingleTable
@@ -92,7 +92,8 @@ def segment_image(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes
         segmentation,
         ensemble.labels,
         reference=image.path,
-        provenance={"ModelHash": ensemble.hash, "Sources": [image.path.name], "BrainMask": origin, "Measured": values},
+        provenance={"ModelHash": ensemble.hash, "Sources": [image.path.name], "BrainMask": origin, "Measured": values}
+        | flag_of(values),
         probabilities=ensemble.labels if wishes.probabilities else (),
     )
     masks = {label: segmentation.label(number) for number, label in enumerate(ensemble.labels)}

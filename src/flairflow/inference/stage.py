@@ -10,7 +10,7 @@ from flairflow.config.models import Config
 from flairflow.images.nifti import read_image
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.one_pass import segment_images
-from flairflow.inference.outputs import write_prepared_segmentation, write_segmentation
+from flairflow.inference.outputs import flag_of, write_prepared_segmentation, write_segmentation
 from flairflow.inference.segment import Segmentation, decide_natively, predict_prepared
 from flairflow.paths import Results, derivative
 from flairflow.preprocessing.stage import given_brain_mask, read_prepared
@@ -34,7 +34,7 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
         probabilities,
         ready.grid.affine,
         config.labels,
-        provenance={"Model": name, "ModelHash": ensemble.hash},
+        provenance={"Model": name, "ModelHash": ensemble.hash, **flag_of(prepared.values)},
         scored=scan.annotated,
     )
     return Outcome({**delivered.files, **files}, delivered.values)
@@ -70,7 +70,7 @@ def _deliver(
         segmentation,
         config.labels,
         reference=config.datasets[scan.dataset].root / scan.images[config.reference],
-        provenance={"Model": name, "ModelHash": ensemble.hash},
+        provenance={"Model": name, "ModelHash": ensemble.hash, **flag_of(values)},
         probabilities=config.labels if config.segmentation.probabilities else probabilities,
     )
     return Outcome(files, {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()} | dict(values))

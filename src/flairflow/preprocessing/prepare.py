@@ -15,6 +15,8 @@ from flairflow.preprocessing.bias import correct_bias
 from flairflow.preprocessing.contrast import contrast_flag
 
 LEAST_BRAIN_ML = 300.0
+# Adults' brains are smaller or larger than this too rarely to be believed without a look (ml).
+USUAL_BRAIN_ML = (700.0, 2200.0)
 
 # Z-scores go in thousandths: as int16 they take half of float32, and no contrast is lost.
 INTENSITY_STEP = 1e-3
@@ -83,8 +85,18 @@ def prepared_values(
     prepared: Prepared, reference: str, values: Mapping[str, float | str | None]
 ) -> dict[str, float | str | None]:
     """What is noted of a prepared scan whose first image is of the sequence `reference`, with what was noted before."""
-    flags = values.get("flag"), contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0])
+    flags = (
+        values.get("flag"),
+        brain_flag(prepared.brain_ml),
+        contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0]),
+    )
     return {**values, "brain_ml": prepared.brain_ml, "flag": "; ".join(map(str, filter(None, flags))) or None}
+
+
+def brain_flag(ml: float) -> str | None:
+    """What to say of a brain mask of this volume if it is hardly that of a whole brain and of nothing else."""
+    low, high = USUAL_BRAIN_ML
+    return None if low <= ml <= high else f"brain mask of {ml:.0f} ml, not {low:.0f} to {high:.0f}"
 
 
 def prepare_masks(bits: Image, count: int, prepared: Prepared) -> Array:

@@ -71,13 +71,18 @@ def pseudolabel_counts(scans: Sequence[Scan], config: Config, results: Results) 
 
 
 def volume_summary(volumes: pd.DataFrame) -> list[dict[str, Any]]:
-    """Per dataset and label: scans segmented, without a lesion, and the quartiles and maximum of the volume in ml."""
+    """Per dataset and label: scans segmented, without a lesion, and the quartiles and maximum of the volume in ml.
+
+    Scans with a flag are counted apart, and are in none of the other numbers.
+    """
     rows = []
     for (dataset, label), group in volumes.groupby(["dataset", "label"], sort=False):
-        ml = group["volume_ml"].dropna().astype(float)
+        segmented = group[group["volume_ml"].notna()]
+        ml = segmented.loc[segmented["flag"].isna(), "volume_ml"].astype(float)
         quartiles = np.percentile(ml, [25, 50, 75]) if len(ml) else [None] * 3
         rows.append(
             {"dataset": dataset, "label": label, "scans": len(ml), "without": int((ml == 0).sum())}
+            | {"flagged": len(segmented) - len(ml)}
             | dict(zip(("lower", "median", "upper"), quartiles, strict=True))
             | {"largest": ml.max() if len(ml) else None}
         )

@@ -130,9 +130,8 @@ def _mosaics(
             continue
         own = volumes[volumes["scan"] == scan.scan]
         ml = dict(zip(own["label"], own["volume_ml"], strict=True))
-        shown.append(
-            {"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml, "known": scan.annotated}
-        )
+        about = {"scan": scan.scan, "split": scan.split, "file": f"mosaics/{path.name}", "ml": ml}
+        shown.append(about | {"known": scan.annotated, "flag": segmented[scan.scan].values.get("flag")})
     return shown
 
 

@@ -12,6 +12,9 @@ from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
 
+# Reasons, and flags, that are listed.
+MOST = 5
+
 
 def scored(comparison: pd.DataFrame) -> pd.DataFrame:
     """The rows of the comparison that stand on at least one scan."""
@@ -23,17 +26,19 @@ def write_summary(
 ) -> None:
     """Write report/summary.txt: counts, what was left out and why, scores, and where to look."""
     included = [scan for scan in scans if scan.included]
-    failed = volumes[volumes["reason"].notna()].drop_duplicates("scan")
+    failed, flagged = (volumes[volumes[what].notna()].drop_duplicates("scan") for what in ("reason", "flag"))
     excluded = len(scans) - len(included)
+    to_look_at = f" ({len(flagged)} of them with a flag)" if len(flagged) else ""
     lines = [
         "",
-        f"{len(scans)} scans: {len(included) - len(failed)} segmented, {excluded} excluded, {len(failed)} failed"
+        f"{len(scans)} scans: {len(included) - len(failed)} segmented{to_look_at}, {excluded} excluded, "
+        f"{len(failed)} failed"
         + (f" (reasons: {results.cohort}, {results.table('volumes')})" if excluded or len(failed) else ""),
     ]
-    reasons = Counter([scan.reason for scan in scans if not scan.included] + list(failed["reason"]))
-    lines += [f"  {count} x {reason}" if count > 1 else f"  {reason}" for reason, count in reasons.most_common(5)]
-    if len(reasons) > 5:
-        lines.append(f"  ... and {len(reasons) - 5} other reasons")
+    lines += _most_common([scan.reason for scan in scans if not scan.included] + list(failed["reason"]), "reasons")
+    if len(flagged):
+        lines += ["", f"To look at before the volumes are used (column flag of {results.table('volumes')}):"]
+        lines += _most_common(list(flagged["flag"]), "flags")
     if len(scored(comparison)):
         lines += ["", "On the test participants (mean over scans; false lesions where there are none):", ""]
         lines.append(f"  {'':32} {'Dice':>6} {'sd':>6} {'scans':>6} {'false':>7} {'false ml':>9} {'scans':>6}")
@@ -53,3 +58,10 @@ def write_summary(
         "",
     ]
     write_text(results.summary, "\n".join(lines) + "\n")
+
+
+def _most_common(texts: Sequence[str], what: str) -> list[str]:
+    """A line for each of the most frequent texts, and one that says how many others there are."""
+    counts = Counter(texts)
+    lines = [f"  {count} x {text}" if count > 1 else f"  {text}" for text, count in counts.most_common(MOST)]
+    return [*lines, *([f"  ... and {len(counts) - MOST} other {what}"] if len(counts) > MOST else [])]
