@@ -20,7 +20,7 @@ from flairflow.published.imported import check_imported
 from flairflow.published.numbers import check_published
 from flairflow.requests.request import request
 from flairflow.training.entries import check_entries, entry
-from flairflow.training.folders import check_given_models, model_before, model_folders
+from flairflow.training.folders import check_given_models, check_inits, model_before, model_folders
 
 
 def load(values: dict[str, Any], files: Sequence[Path] = ()) -> Config:
@@ -36,6 +36,7 @@ def load(values: dict[str, Any], files: Sequence[Path] = ()) -> Config:
         check_published(config)
         if not config.models:
             check_entries(config)
+            check_inits(config)
     except ConfigError as error:
         raise WorkflowError(with_lines(str(error), files)) from None
     return config

@@ -68,7 +68,8 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     "train": (
         3,
         lambda config: {
-            "training": _dump(config.training),
+            # What the networks of an entry start from is among the entry's own settings.
+            "training": {key: value for key, value in _dump(config.training).items() if key != "init"},
             "labels": config.labels,
             "precedence": config.precedence,
             "images": config.images,

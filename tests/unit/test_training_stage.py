@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 import torch
 
-from flairflow import commands
+from flairflow import commands, dag
 from flairflow.cohort.index import read_scans, write_shard_lists, write_shards
 from flairflow.cohort.scan import Mask, Scan, to_row
 from flairflow.cohort.sharding import assign_shards
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
+from flairflow.errors import ConfigError
 from flairflow.evaluation.comparison import ensemble_updates
 from flairflow.files import write_text
 from flairflow.images.grid import Grid, Image
@@ -33,9 +34,9 @@ from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.stage import write_prepared
 from flairflow.shards.ledger import Row, read_ledger, write_ledger
 from flairflow.tables import to_tsv
-from flairflow.training.folders import fold_folders, model_folders
+from flairflow.training.folders import check_inits, fold_folders, model_folders
 from flairflow.training.folds import assign_folds
-from flairflow.training.model_folder import load_model
+from flairflow.training.model_folder import load_model, model_hash
 from flairflow.training.network import HEADS
 from flairflow.training.stage import _say_what_changed, train_model
 
@@ -193,6 +194,62 @@ def test_lesions_that_are_too_small_are_not_passed_on(cohort: Config, trained: R
             assert said_nothing.any() == (found[0.0][len(found[smallest]) - 1] > float(volume or 0))
     assert sum(found[0.0]) > 0, "a teacher that finds nothing would show nothing"
     assert found[1000.0] == [0, 0, 0] and sum(found[0.02]) <= sum(found[0.0])
+
+
+def test_networks_start_from_a_model_of_other_data(cohort: Config, trained: Results, tmp_path: Path) -> None:
+    boxed = trained.model("phased", "all", 0)
+    values = cohort.model_dump(mode="json") | {"results": str(tmp_path / "results")}
+    shutil.copytree(trained.root, tmp_path / "results", ignore=shutil.ignore_patterns("models", "train"))
+    values["training"] |= {"init": str(boxed), "learning_rate": 1e-12}
+    values["strategies"] = {"multiclass": {}, "multimodel": {}, "phased": {}, "fresh": {"strategy": "multiclass"}}
+    values["strategies"]["fresh"]["init"] = "none"
+    config, results = load_config(values), Results(tmp_path / "results")
+    check_inits(config)
+    before = load_model(boxed)
+    heads = {name for name in before.weights if name.startswith(HEADS)}
+
+    def same(name: str, part: str) -> tuple[bool, bool]:
+        """Whether a network has the body and the heads of the model that it started from; it hardly learns here."""
+        train_model(name, part, 0, config, results, threads=1)
+        model = load_model(results.model(name, part, 0))
+        equal = {
+            key: tensor.shape == before.weights[key].shape and torch.allclose(tensor, before.weights[key], atol=1e-6)
+            for key, tensor in model.weights.items()
+        }
+        return all(equal[key] for key in equal.keys() - heads), all(equal[key] for key in heads)
+
+    assert same("multiclass", "all") == (True, True)
+    assert same("multimodel", "A") == (True, False), "another number of classes"
+    assert same("phased", "lesion") == (True, False)
+    assert same("phased", "all") == (True, False), "its first phase gives the body, not the heads"
+    assert same("fresh", "all") == (False, False)
+    record = load_model(results.model("multiclass", "all", 0)).record
+    assert record.updates_before == 0 and record.init is not None
+    assert (record.init.model, record.init.hash) == (str(boxed), model_hash(boxed))
+    assert record.init.updates == 2 and record.init.heads
+    assert load_model(results.model("fresh", "all", 0)).record.init is None
+    # Another starting point is another training, and none is the same one as ever.
+    assert dag.training_version(config, "multiclass") != dag.training_version(config, "fresh")
+    values["training"] |= {"init": None}
+    assert dag.training_version(load_config(values), "multiclass") == dag.training_version(config, "fresh")
+
+
+def test_a_model_that_is_not_alike_is_refused_in_words(cohort: Config, trained: Results, tmp_path: Path) -> None:
+    boxed = trained.model("phased", "all", 0)
+    for changed, said in [
+        (
+            {"training": {"init": str(boxed), "network": {"filters": [4, 8, 32]}}},
+            r"is \[4, 8, 32\], but .* has \[4, 8, 16",
+        ),
+        ({"training": {"init": str(boxed)}, "images": ["FLAIR", "T1w"]}, r"images is \['FLAIR', 'T1w'\], but"),
+        ({"training": {"init": str(tmp_path)}}, "training.init: .* is no usable model folder"),
+    ]:
+        values = cohort.model_dump(mode="json")
+        values["training"] |= changed.get("training", {})
+        values |= {key: value for key, value in changed.items() if key != "training"}
+        values["training"]["network"]["deep_supervision"] = 1
+        with pytest.raises(ConfigError, match=said):
+            check_inits(load_config(values))
 
 
 def test_updates_before_are_counted_once(cohort: Config, trained: Results) -> None:

@@ -159,6 +159,7 @@ class AugmentationSettings(Settings):
 class TrainingSettings(Settings):
     network: NetworkSettings
     patch: Annotated[int, Field(ge=16)]
+    init: Path | None = None
     batch: Annotated[int, Field(ge=1)]
     accumulate: Annotated[int, Field(ge=1)]
     updates: Annotated[int, Field(ge=1)]
@@ -193,6 +194,7 @@ class StrategySettings(Settings):
     strategy: str | None = None
     calibrates: EntryName | None = None
     budget: Annotated[int, Field(ge=1)] = 1
+    init: Path | None = None
 
     @property
     def options(self) -> dict[str, object]:

@@ -16,9 +16,9 @@ CORTEX, WHITE = (1.5, 5.0), (10.0, 25.0)
 # Voxel edge in mm at which it is looked at, and how many voxels say something.
 COARSE, ENOUGH = 3.0, 200
 
-# On some 30 heads of a dozen scanners and 8 simulated ones the brighter part of white matter less that of the cortex, by
-# white matter less CSF, was -0.12 to 0.11 in FLAIR and 0.21 to 0.49 in T1w; how far the darkest lies below the median, by
-# how far the brightest lies above, was 1.6 or more in FLAIR (less with many lesions) and 0.3 to 0.5 in T2w.
+# On some 30 heads of a dozen scanners and 8 simulated ones the brighter part of white matter less that of the cortex,
+# in shares of white matter less CSF, was -0.12 to 0.11 in FLAIR and 0.21 to 0.49 in T1w; how far the darkest lies below
+# the median, by how far the brightest lies above, was 1.6 or more in FLAIR (less with many lesions), 0.3 to 0.5 in T2w.
 WHITE_TO_CORTEX, DARK_TO_BRIGHT = 0.16, 0.7
 
 

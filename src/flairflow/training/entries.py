@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,9 @@ from flairflow.config.models import Config, StrategySettings
 from flairflow.errors import ConfigError
 from flairflow.training.strategies import Part, Strategy, Task, fully_annotated, names, strategy
 
+# What an entry says as `init` that does not start from the model of `training.init`.
+FROM_SCRATCH = Path("none")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -20,6 +24,7 @@ class Entry:
 
     calibrates : the entry whose networks it takes as they are, with a temperature fitted to each.
     budget     : how many times the updates of the others each of its networks gets.
+    init       : the model, as users name it, whose weights its first networks start from; None: from random ones.
     settings   : all that makes its networks differ from those of another entry, as plain values.
     """
 
@@ -29,6 +34,7 @@ class Entry:
     calibrates: str | None
     budget: int
     settings: dict[str, Any]
+    init: Path | None = None
 
     def step(self, step: str) -> dict[str, Part]:
         """The parts of a step; those of "" segment."""
@@ -51,7 +57,9 @@ def entry(config: Config, name: str) -> Entry:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {_what(fault, found)}" for fault in error.errors())
         raise ConfigError(f"config: strategies.{name}.{faults}") from None
     settings = {"strategy": found.name, "budget": given.budget, "options": options.model_dump(mode="json")}
-    return Entry(name, found.name, found.parts(config.labels, options), None, given.budget, settings)
+    init = None if given.init == FROM_SCRATCH else given.init or config.training.init
+    settings |= {"init": str(init)} if init else {}
+    return Entry(name, found.name, found.parts(config.labels, options), None, given.budget, settings, init)
 
 
 def ensemble_parts(config: Config, ensemble: str) -> tuple[Entry, dict[str, Part]]:
@@ -148,7 +156,7 @@ def _strategy(config: Config, name: str, given: StrategySettings) -> Strategy:
 
 
 def _calibrated(config: Config, name: str, given: StrategySettings) -> Entry:
-    if given.strategy or given.options or given.budget != 1:
+    if given.strategy or given.options or given.budget != 1 or given.init:
         raise ConfigError(
             f"config: strategies.{name}: calibrates the networks of {given.calibrates}: no other key helps"
         )
@@ -189,6 +197,6 @@ def _check_teaches(by: str, taught: Entry, config: Config) -> None:
 
 def _what(fault: Any, found: Strategy) -> str:
     if fault["type"] == "extra_forbidden":
-        allowed = ["strategy", "calibrates", "budget", *found.options.model_fields]
+        allowed = ["strategy", "calibrates", "budget", "init", *found.options.model_fields]
         return f"no such key; here there are {', '.join(allowed)}"
     return f"{fault['msg']} (given: {fault['input']!r})"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
+from flairflow.network.boxed import model_folder, read_plan
 from flairflow.paths import Results
-from flairflow.training.entries import ensemble_parts, entry, tell_apart
+from flairflow.training.entries import Entry, ensemble_parts, entry, tell_apart
+from flairflow.training.strategies import Part
 
 
 def model_folders(config: Config, ensemble: str) -> list[Path]:
@@ -37,6 +41,37 @@ def model_before(config: Config, name: str, part: str, seed: int | str) -> Path 
         return results.model(owner.calibrates, part, seed)
     start = owner.parts[part].starts_from
     return results.model(name, start, seed) if start else None
+
+
+def init_folder(owner: Entry) -> Path | None:
+    """The model folder that the first networks of an entry start from, if they do. Raises ConfigError where the default
+    model is meant and not there."""
+    return model_folder(owner.init) if owner.init else None
+
+
+def keeps_heads(plan: Mapping[str, Any], part: Part) -> bool:
+    """Whether a network of this plan gives what a part gives, so that its output heads can go on too."""
+    return list(plan["classes"]) == list(part.classes) and plan["activation"] == part.activation
+
+
+def check_inits(config: Config) -> None:
+    """Raises ConfigError where networks are to start from a model that is not like them."""
+    inits = {f"strategies.{name}.init": entry(config, name).init for name in config.strategies}
+    for key, init in {"training.init": config.training.init, **inits}.items():
+        if init is None:
+            continue
+        try:
+            plan = read_plan(model_folder(init), "network", "images", "classes", "activation")
+        except ConfigError as error:
+            raise ConfigError(f"config: {key}: {error}") from None
+        ours = {"training.network.filters": config.training.network.filters, "images": config.images}
+        theirs = plan["network"].get("filters"), plan["images"]
+        for (what, own), other in zip(ours.items(), theirs, strict=True):
+            if list(own) != other:
+                raise ConfigError(
+                    f"config: {key}: networks can only start from one like them: {what} is {list(own)}, but {init} has "
+                    f"{other}; say so under {what}, or leave `init` out"
+                )
 
 
 def check_given_models(config: Config) -> None:

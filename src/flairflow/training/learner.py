@@ -58,6 +58,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         precision: str,
         workers: int,
         start: dict[str, Tensor] | None,
+        keep_heads: bool = False,
     ) -> None:
         super().__init__()
         self.part, self.task, self.settings = part, task, settings
@@ -69,7 +70,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
             torch.manual_seed(seed)
             self.network = build_network(settings.network, images, channels(part.activation, len(task.classes)))
         if start is not None:
-            load_body(self.network, start)
+            load_body(self.network, start, keep_heads)
         self.progress = Progress()
         self.losses: list[Tensor] = []
         self.pace, self.updates_at_start = Pace(), 0

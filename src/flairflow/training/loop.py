@@ -23,7 +23,7 @@ from flairflow.paths import CHECKPOINT
 from flairflow.training.budget import with_budget
 from flairflow.training.device import choose_device, device_name, resolve_precision, share_threads
 from flairflow.training.learner import Learner
-from flairflow.training.model_folder import Model, Plan, Record
+from flairflow.training.model_folder import Init, Model, Plan, Record
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Part, Task
 
@@ -50,6 +50,7 @@ def train(
     budget: int = 1,
     start: dict[str, Tensor] | None = None,
     updates_before: int = 0,
+    init: Init | None = None,
 ) -> Model:
     """Train one network of an entry, its part `name`, and return the best of its checkpoints.
 
@@ -62,6 +63,7 @@ def train(
     budget        : how many times the configured updates it gets (`training.budget`).
     start         : the weights of a network like it that it goes on from, but for the output heads. The optimiser is
                     built after.
+    init          : the model of other data that `start` is of, if it is: its heads are taken over where it says so.
     updates_before: what was spent on `start` and on teachers: goes into the record.
     Raises ConfigError when no training scan is left.
     """
@@ -96,6 +98,7 @@ def train(
         precision,
         workers,
         start,
+        keep_heads=init is not None and init.heads,
     )
     last = work / CHECKPOINT
     log.info(
@@ -139,6 +142,7 @@ def train(
         seed=seed,
         updates=settings.updates,
         updates_before=updates_before,
+        init=init,
         best_update=progress.best_update,
         best_score=progress.best_score,
         history=tuple(progress.history),

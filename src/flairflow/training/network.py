@@ -60,12 +60,12 @@ def network_weights(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def load_body(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Put `network_weights` into a network that has other output heads, which stay as they are. Raises RuntimeError
-    where the rest does not fit."""
-    heads = {name: tensor for name, tensor in network_weights(network).items() if name.startswith(HEADS)}
-    body = {name: tensor for name, tensor in weights.items() if not name.startswith(HEADS)}
-    load_network_weights(network, body | heads)
+def load_body(network: nn.Module, weights: dict[str, Tensor], heads: bool = False) -> None:
+    """Put `network_weights` into a network that has other output heads, which stay as they are; with `heads` into one
+    that gives the same, which may have more or fewer deep heads. Raises RuntimeError where the rest does not fit."""
+    own = {name: tensor for name, tensor in network_weights(network).items() if name.startswith(HEADS)}
+    taken = {name: tensor for name, tensor in weights.items() if not name.startswith(HEADS) or (heads and name in own)}
+    load_network_weights(network, own | taken)
 
 
 def load_network_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:

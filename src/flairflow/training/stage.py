@@ -16,11 +16,11 @@ from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row
 from flairflow.training.calibration import calibrate
-from flairflow.training.entries import entry, parts_before, task_of, teacher
-from flairflow.training.folders import model_before
+from flairflow.training.entries import Entry, entry, parts_before, task_of, teacher
+from flairflow.training.folders import init_folder, keeps_heads, model_before
 from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
-from flairflow.training.model_folder import load_model, load_record, model_hash, save_model
+from flairflow.training.model_folder import Init, Model, load_model, load_record, model_hash, save_model
 from flairflow.training.nearby import brought_nearby
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import validates
@@ -65,10 +65,11 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
     validation = brought_nearby(
         [prepared_scan(scan, rows[scan.scan], results) for scan in scans if scan.split == "validation"]
     )
+    folder = before or init_folder(owner)
     fingerprint = stages.fingerprint(
-        stages.settings_hash(config, "train"), owner.settings, part, seed, inputs, model_hash(before) if before else ""
+        stages.settings_hash(config, "train"), owner.settings, part, seed, inputs, model_hash(folder) if folder else ""
     )
-    start = load_model(before) if before else None
+    start = load_model(folder) if folder else None
     if owner.calibrates:
         assert start is not None
         save_model(results.model(name, part, seed), calibrate(start, name, task, validation, fingerprint))
@@ -97,8 +98,20 @@ def train_model(name: str, part: str, seed: int, config: Config, results: Result
         budget=owner.budget,
         start=start.weights if start else None,
         updates_before=_updates_before(config, results, name, part, seed),
+        init=_init(owner, one, folder, start, config.preprocessing.spacing)
+        if folder and start and not before
+        else None,
     )
     save_model(results.model(name, part, seed), model)
+
+
+def _init(owner: Entry, part: Part, folder: Path, model: Model, spacing: float) -> Init:
+    """What is recorded of the model that a network starts from at a voxel edge of `spacing` mm."""
+    learnt_at = model.plan.preprocessing.spacing
+    if learnt_at != spacing:
+        log.warning("%s starts from %s, which learnt at %g mm, at %g mm", owner.name, owner.init, learnt_at, spacing)
+    heads = keeps_heads(model.plan.model_dump(mode="json"), part)
+    return Init(model=str(owner.init), hash=model_hash(folder), updates=model.record.updates, heads=heads)
 
 
 def _left_out(scans: Sequence[Scan], part: Part, seed: int) -> set[str]:
