@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flairflow.config.load import resolved
 from flairflow.config.where import with_lines
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
+from flairflow.network.boxed import is_default
 from flairflow.paths import MODEL_FILES, RULES, Results
 from flairflow.published.imported import check_imported
 from flairflow.published.numbers import check_published
@@ -47,6 +49,9 @@ def keep_config(config: Config) -> None:
     path, text = Results(config.results).config, resolved(config)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+    for name, models in config.models.items():
+        if any(is_default(model) for model in models):
+            print(f"models.{name}: the default model, which comes with flairflow, segments", file=sys.stderr)
 
 
 def version(config: Config, stage: str) -> str:

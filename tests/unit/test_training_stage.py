@@ -236,14 +236,15 @@ def test_networks_start_from_a_model_of_other_data(cohort: Config, trained: Resu
 
 def test_a_model_that_is_not_alike_is_refused_in_words(cohort: Config, trained: Results, tmp_path: Path) -> None:
     boxed = trained.model("phased", "all", 0)
-    for changed, said in [
+    cases: list[tuple[dict[str, Any], str]] = [
         (
             {"training": {"init": str(boxed), "network": {"filters": [4, 8, 32]}}},
             r"is \[4, 8, 32\], but .* has \[4, 8, 16",
         ),
         ({"training": {"init": str(boxed)}, "images": ["FLAIR", "T1w"]}, r"images is \['FLAIR', 'T1w'\], but"),
         ({"training": {"init": str(tmp_path)}}, "training.init: .* is no usable model folder"),
-    ]:
+    ]
+    for changed, said in cases:
         values = cohort.model_dump(mode="json")
         values["training"] |= changed.get("training", {})
         values |= {key: value for key, value in changed.items() if key != "training"}

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flairflow.config.given_models import values_of_models
+from flairflow.config.given_models import values_in_place, with_models
 from flairflow.config.models import Config
 from flairflow.config.where import syntax_fault, with_lines
 from flairflow.errors import ConfigError
@@ -20,16 +20,15 @@ PRESETS = ("laptop", "paper")
 
 def load_config(values: dict[str, Any]) -> Config:
     """Validate a configuration given as nested dictionaries. What it leaves out of labels, images and preprocessing is
-    that of the models it names, if it does.
+    that of the models it names; where there is nothing to learn from either, that is the default model.
 
     Raises ConfigError that lists every fault with its key's path, what was given and what is allowed.
     """
     preset = values.get("preset", "laptop")
     if preset not in PRESETS:
         raise ConfigError(f"config: preset: {preset!r} is none of {', '.join(PRESETS)}")
-    base = preset_values(preset)
-    if values.get("models") and not values.get("labels"):
-        base = _merge(base, values_of_models(values["models"]))
+    values = with_models(values)
+    base = _merge(preset_values(preset), values_in_place(values))
     try:
         return Config.model_validate(_merge(base, values))
     except ValidationError as error:

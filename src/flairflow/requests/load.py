@@ -17,6 +17,7 @@ from flairflow.tables import read_table
 from flairflow.training.activation import Activation, channels
 from flairflow.training.budget import with_budget
 from flairflow.training.entries import ensemble_parts, entry
+from flairflow.training.folders import model_folders
 
 # The box around a brain (mm^3), which the prepared grid covers, and around a head, which an image covers.
 BRAIN_MM3, HEAD_MM3 = 5.0e6, 12.6e6
@@ -144,7 +145,7 @@ def _trained(
 def _members(config: Config, ensemble: str) -> list[Network]:
     """The networks of an ensemble: given ones by their plans, others as they will be trained."""
     if ensemble in config.models:
-        return [_planned(folder / "plan.json") for folder in config.models[ensemble]]
+        return [_planned(folder / "plan.json") for folder in model_folders(config, ensemble)]
     parts = ensemble_parts(config, ensemble)[1].values()
     return [_network(config, len(part.classes), part.activation) for part in parts for _ in config.seeds]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,14 @@ from flairflow.paths import Results
 from flairflow.training.entries import Entry, ensemble_parts, entry, tell_apart
 from flairflow.training.strategies import Part
 
+# Keys of a plan that what its jobs ask for follows from.
+REQUESTED = ("preprocessing", "network", "activation", "patch", "overlap")
+
 
 def model_folders(config: Config, ensemble: str) -> list[Path]:
     """The members of an ensemble: given models as they are, those of an entry one per part and seed."""
     if ensemble in config.models:
-        return list(config.models[ensemble])
+        return [model_folder(folder) for folder in config.models[ensemble]]
     owner, parts = ensemble_parts(config, ensemble)
     return [Results(config.results).model(owner.name, part, seed) for part in parts for seed in config.seeds]
 
@@ -81,13 +82,11 @@ def check_given_models(config: Config) -> None:
         kinds = set()
         for folder in folders:
             try:
-                plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+                plan = read_plan(model_folder(folder), "labels", "images", "classes", *REQUESTED)
                 theirs = plan["labels"], plan["images"], plan["preprocessing"]["spacing"]
-                kinds.add(tuple(plan["classes"]))
-                # What its jobs ask for follows from these.
-                itemgetter("network", "activation", "patch", "overlap")(plan)
-            except (OSError, ValueError, KeyError) as error:
-                raise ConfigError(f"config: models.{name}: {folder} is no usable model folder ({error!r})") from None
+            except (ConfigError, KeyError, TypeError) as error:
+                raise ConfigError(f"config: models.{name}: {error}") from None
+            kinds.add(tuple(plan["classes"]))
             ours = list(config.labels), list(config.images), config.preprocessing.spacing
             for key, own, model in zip(("labels", "images", "preprocessing.spacing"), ours, theirs, strict=True):
                 if own != model:
