@@ -118,7 +118,7 @@ def test_calibration_retrains_nothing() -> None:
     ("strategies", "says"),
     [
         ({"phased": {"papre": True}}, r"config: strategies\.phased\.papre: no such key; here there are .*, paper$"),
-        ({"marginal": {"folds": 3}}, r"config: strategies\.marginal\.folds: no such key; here there are .*budget$"),
+        ({"marginal": {"folds": 3}}, r"config: strategies\.marginal\.folds: no such key; here there are .*init$"),
         ({"noisy_student": {"folds": 1}}, r"config: strategies\.noisy_student\.folds: .*greater than or equal to 2"),
         ({"noisy_student": {"confidence": 2}}, r"strategies\.noisy_student\.confidence: .*less than or equal to 1"),
         ({"phased": {"paper": "perhaps"}}, r"config: strategies\.phased\.paper: .*boolean.*given: 'perhaps'"),

@@ -124,13 +124,13 @@ def test_a_faulty_configuration_ends_in_words_not_in_a_traceback(tmp_path: Path,
         ),
         (
             "labels: [A]\nstrategies:\n  phased: {papre: true}\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n",
-            "strategies.phased.papre: no such key; here there are strategy, calibrates, budget, paper",
+            "strategies.phased.papre: no such key; here there are strategy, calibrates, budget, init, paper",
         ),
         ("labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [nowhere]}\n", "nowhere is no usable model folder"),
         ("labels: [B]\ndatasets:\n  ds: {root: data}\nmodels: {m: [model]}\n", "labels is ['B'], but models.m (model)"),
         (
             "labels: [A]\ndatasets:\n  ds: {root: data}\nmodels: {m: [old]}\n",
-            "old is no usable model folder (KeyError('patch'))",
+            "old is no usable model folder (plan.json has no patch)",
         ),
     ],
 )
