@@ -455,4 +455,6 @@ def test_shards_fill_up_and_stay(size: int, first: int, second: int) -> None:
 def test_rows_round_trip() -> None:
     mask = Mask("mask", "m.nii.gz", "dwi.nii.gz", (1, 2), (3,), "i.nii.gz")
     scan = Scan("ds_sub-1", "ds", "1", "", "p", {"FLAIR": "f", "T1w": ""}, {"A": mask, "B": Mask()}, split="train")
+    scan = scan.noted("T1w: one of two").noted("T1w: one of two", "read in another order")
+    assert scan.note == "T1w: one of two; read in another order"
     assert from_row(to_row(scan), ["A", "B"], ["FLAIR", "T1w"]) == scan

@@ -49,6 +49,7 @@ class Scan:
     shape: str = ""
     voxel_mm: str = ""
     digest: str = ""
+    note: str = ""
     annotated: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,10 @@ class Scan:
         """This scan, excluded for `reason` (the first reason stays)."""
         return self if self.reason else replace(self, reason=reason)
 
+    def noted(self, *notes: str) -> Scan:
+        """This scan with what a user should know of how its files were chosen and read; nothing stands twice."""
+        return replace(self, note="; ".join(dict.fromkeys(note for note in (self.note, *notes) if note)))
+
 
 def to_row(scan: Scan) -> dict[str, str]:
     """A scan as a row of text, in the order of the table's columns."""
@@ -89,6 +94,7 @@ def to_row(scan: Scan) -> dict[str, str]:
         "person": scan.person,
         "status": "included" if scan.included else "excluded",
         "reason": scan.reason,
+        "note": scan.note,
         "split": scan.split,
         "shard": scan.shard,
         "shape": scan.shape,
@@ -126,9 +132,9 @@ def from_row(row: Mapping[str, str], labels: Sequence[str], images: Sequence[str
         )
         for label in labels
     }
-    names = ("scan", "dataset", "participant", "session", "person", "reason", "split", "shard", "shape", "voxel_mm")
+    names = ("scan", "dataset", "participant", "session", "person", "reason", "note", "split", "shard", "shape")
     return Scan(
-        **{name: row[name] for name in (*names, "brain_mask", "digest")},
+        **{name: row[name] for name in (*names, "voxel_mm", "brain_mask", "digest")},
         images={sequence: row[f"image_{sequence}"] for sequence in images},
         masks=masks,
     )
@@ -146,6 +152,7 @@ def columns(labels: Sequence[str], images: Sequence[str]) -> dict[str, Column]:
             "Whether the scan is used", levels={"included": "used", "excluded": "not used; the reason says why"}
         ),
         "reason": column("Why the scan is excluded"),
+        "note": column("How its files were chosen and read, where that was not plain"),
         "split": column(
             "Which part the scan plays; once given it is kept",
             levels={
