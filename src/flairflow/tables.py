@@ -6,8 +6,11 @@ Pandas is imported by what uses it: `flairflow status` and the rules need only t
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Column = dict[str, Any]
+
+# What people and programs write where there is no value.
+MISSING = frozenset({"", "n/a", "na", "n.a.", "#n/a", "<na>", "nan", "null", "-", "--", "."})
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 
 
 def column(description: str, units: str | None = None, levels: Mapping[str, str] | None = None) -> Column:
@@ -44,26 +51,59 @@ def to_tsv(table: pd.DataFrame) -> str:
 
 
 def read_foreign_table(path: Path) -> pd.DataFrame:
-    """Read a TSV that others wrote, all text, "" for missing: with or without byte-order mark, quotes as they stand,
-    ragged at the end of lines. Raises ConfigError naming the file when it is no table."""
+    """Read a table that others wrote, all text, "" for missing values however they are spelled: separated by tabs,
+    commas or semicolons, with or without byte-order mark, ragged at the end of lines. `attrs["lines"]` has the line of
+    the file that each row ends on. Raises ConfigError naming the file when it is no table."""
     import pandas as pd
 
     try:
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            encoding="utf-8-sig",
-            encoding_errors="replace",
-            na_filter=False,
-            index_col=False,
-            quoting=csv.QUOTE_NONE,
-            on_bad_lines=lambda cells: cells,
-            engine="python",
-        )
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise ConfigError(f"{path}: cannot be read as a tab-separated table ({error})") from None
-    return table.fillna("").replace("n/a", "")
+        text = _text(path.read_bytes())
+        header_line = text.partition("\n")[0]
+        separator = "\t" if "\t" in header_line else max(",;", key=header_line.count)
+        dialect: type[csv.Dialect] = _Tabs if separator == "\t" else csv.excel
+        reader = csv.reader(io.StringIO(text, newline=""), dialect, delimiter=separator)
+        rows = [(reader.line_num, [plain(cell) for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read as a table ({error})") from None
+    if not rows:
+        raise ConfigError(f"{path}: cannot be read as a table (it is empty)")
+    (_, header), *rows = rows
+    names = [name if header.index(name) == place else f"{name}.{place}" for place, name in enumerate(header)]
+    cells = [[*row, *[""] * (len(names) - len(row))][: len(names)] for _, row in rows]
+    table = pd.DataFrame(cells, columns=names, dtype=str)
+    table.attrs["lines"] = [line for line, _ in rows]
+    return table
+
+
+class _Tabs(csv.excel_tab):
+    """In tables separated by tabs quotes are just characters, such as that of 6"."""
+
+    quoting = csv.QUOTE_NONE
+
+
+def _text(content: bytes) -> str:
+    """What spreadsheets call Unicode text is UTF-16, known by its first two bytes."""
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+
+
+def plain(cell: str) -> str:
+    """A cell without the spaces and quotes around it; "" where it says that there is no value, however spelled."""
+    cell = cell.strip()
+    if len(cell) > 1 and cell[0] == cell[-1] == '"':
+        cell = cell[1:-1].strip()
+    return "" if cell.casefold() in MISSING else cell
+
+
+def same_value(one: str, other: str) -> bool:
+    """Whether two cells say the same: `0`, `0.0` and `"0"` do, and `no` and `No`, and two that are missing."""
+    return _value(one) == _value(other)
+
+
+@lru_cache(maxsize=4096)
+def _value(cell: str) -> str:
+    cell = plain(cell).casefold()
+    return f"{float(cell):.15g}" if NUMBER.fullmatch(cell) else cell
 
 
 def records(table: pd.DataFrame) -> list[dict[str, str]]:
