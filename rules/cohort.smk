@@ -40,6 +40,8 @@ checkpoint index:
     output:
         RESULTS.cohort,
         dictionary(RESULTS.cohort),
+        RESULTS.cohort_summary,
+        dictionary(RESULTS.cohort_summary),
         RESULTS.shards,
     log:
         RESULTS.log("index", "index"),

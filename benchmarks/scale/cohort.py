@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow.cohort.index import write_shard_lists, write_shards
+from flairflow.cohort.left_out import COLUMNS, summary
 from flairflow.cohort.scan import Mask, Scan, columns, to_row
 from flairflow.cohort.sharding import assign_shards
 from flairflow.cohort.splits import assign_splits
@@ -77,6 +78,7 @@ def assign_tables(folder: Path, count: int, kind: Kind) -> None:
     write_shard_lists(results, scans)
     dictionary = columns(config.labels, config.images)
     write_table(results.cohort, pd.DataFrame([to_row(scan) for scan in scans]).replace("", None), dictionary)
+    write_table(results.cohort_summary, summary({}, {}), COLUMNS)
 
 
 def flair(root: Path, number: int) -> Path:

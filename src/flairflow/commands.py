@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flairflow import stages
 from flairflow.cohort.scan import Scan
 from flairflow.config import Config, read_config
-from flairflow.errors import ScanError
+from flairflow.errors import ConfigError, ScanError
 from flairflow.paths import RULES, SOFTWARE, Results
 from flairflow.shards.ledger import read_ledger
 from flairflow.shards.lock import alone
@@ -36,7 +36,9 @@ def index(options: Namespace) -> None:
 
     config = read_config(options.config)
     with alone(Results(config.results).lock("index", "index")):
-        index(config, options.threads)
+        problem = index(config, options.threads)
+    if problem:
+        raise ConfigError(problem)
 
 
 def register(options: Namespace) -> None:

@@ -58,6 +58,11 @@ class Results:
         return self.root / "cohort.tsv"
 
     @property
+    def cohort_summary(self) -> Path:
+        """What was found in the datasets, counted: scans by reason, and what is no scan."""
+        return self.root / "cohort_summary.tsv"
+
+    @property
     def shards(self) -> Path:
         """One row per shard: all that the rules need to know of the cohort."""
         return self.root / "shards.tsv"

@@ -42,7 +42,7 @@ def _dump(model: Any) -> Any:
 _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     "simulate": (2, lambda config: {"simulation": _dump(config.simulation)}),
     "index": (
-        3,
+        4,
         lambda config: {
             "datasets": {name: _dump(dataset) for name, dataset in config.datasets.items()},
             "index": _dump(config.index),

@@ -98,8 +98,6 @@ def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
 
 def _mask_problem(label: str, mask: Mask, findings: Mapping[str, Finding], reference: Finding) -> str:
     name = Path(mask.path).name
-    if mask.drawn_on.startswith("("):
-        return f"{name}: drawn on another image, but there is {mask.drawn_on.strip('()')} in its session"
     image = findings[mask.drawn_on] if mask.drawn_on else reference
     if not _on_grid(findings[mask.path], image):
         return f"{name}: mask is not on the grid of the image it was drawn on (shape or position differ)"
@@ -120,7 +118,7 @@ def _files_of(scan: Scan) -> list[tuple[str, Kind]]:
         files.append((scan.brain_mask, "mask"))
     for mask in scan.masks.values():
         files += [(path, "mask") for path in (mask.path, mask.ignore_path) if path]
-        if mask.drawn_on and not mask.drawn_on.startswith("("):
+        if mask.drawn_on:
             files.append((mask.drawn_on, "image"))
     return files
 

@@ -12,11 +12,14 @@ import pandas as pd
 from flairflow.cohort.checks import check_scans
 from flairflow.cohort.choose import choose_per_session
 from flairflow.cohort.discover import discover
+from flairflow.cohort.left_out import COLUMNS, LeftOut, summary, tell, without_name
+from flairflow.cohort.manifest import bids_label
 from flairflow.cohort.scan import Scan, columns, from_row, to_row
 from flairflow.cohort.sharding import assign_shards
 from flairflow.cohort.splits import assign_splits
-from flairflow.cohort.withdrawn import WITHDREW, without_withdrawn
+from flairflow.cohort.withdrawn import WITHDREW, withdrawn_participants, without_withdrawn
 from flairflow.config.models import Config
+from flairflow.errors import in_short
 from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.tables import read_table, to_tsv, write_table
@@ -24,24 +27,30 @@ from flairflow.tables import read_table, to_tsv, write_table
 log = logging.getLogger(__name__)
 
 
-def index(config: Config, threads: int) -> None:
-    """Write the cohort table with its data dictionary, the table of shards, and the shard lists that changed.
+def index(config: Config, threads: int) -> str:
+    """Write the cohort table with its data dictionary, what was found in all, the table of shards, and the shard lists
+    that changed. Returns why no scan can be used, or "".
 
     Raises ConfigError where the configuration and the datasets contradict each other; a faulty scan is an excluded row.
     """
     results = Results(config.results)
     scans: list[Scan] = []
+    left_out: dict[str, list[LeftOut]] = {}
     for name, dataset in config.datasets.items():
-        found = discover(name, dataset, config)
+        found, left_out[name] = discover(name, dataset, config)
         log.info("%s: %d %s images", name, len(found), config.reference)
         if dataset.withdrawn:
             found = without_withdrawn(name, found, dataset.withdrawn)
+            withdrawn = withdrawn_participants(name, dataset.withdrawn)
+            left_out[name] = [one for one in left_out[name] if bids_label(one.participant) not in withdrawn]
         if not found:
             log.warning("%s: no %s image found under %s", name, config.reference, dataset.root)
         for label in dataset.labels:
             count = sum(scan.masks[label].annotation == "mask" for scan in found)
             log.log(logging.INFO if count or not found else logging.WARNING, "%s: %d %s masks", name, count, label)
+        tell(name, left_out[name])
         scans += found
+    scans = _one_row_for_a_file(scans, config)
     roots = {name: dataset.root for name, dataset in config.datasets.items()}
     # Files of participants who withdrew are not even opened.
     usable = [scan for scan in scans if scan.reason != WITHDREW]
@@ -61,12 +70,38 @@ def index(config: Config, threads: int) -> None:
     dictionary = columns(config.labels, config.images)
     write_table(results.cohort, _table(scans).reindex(columns=list(dictionary)), dictionary)
     write_shards(results.shards, included)
+    reasons = {name: [(scan.scan, scan.reason) for scan in scans if scan.dataset == name] for name in config.datasets}
+    write_table(results.cohort_summary, summary(left_out, reasons), COLUMNS)
     for scan in scans:
         if not scan.included and scan.reason != WITHDREW:
             log.warning("%s excluded: %s", scan.scan, scan.reason)
     log.info("%d scans included, %d excluded", len(included), len(scans) - len(included))
-    if not included:
-        log.error("no scan can be used; %s says why of each", results.cohort)
+    return "" if included else _nothing_to_use(scans, left_out, config)
+
+
+def _one_row_for_a_file(scans: Sequence[Scan], config: Config) -> list[Scan]:
+    """Two datasets may have one root: an image is a scan of the first alone."""
+    roots = {name: dataset.root.resolve() for name, dataset in config.datasets.items()}
+    first: dict[Path, Scan] = {}
+    kept = []
+    for scan in scans:
+        path = roots[scan.dataset] / scan.images[config.reference]
+        other = first.setdefault(path, scan) if scan.included else scan
+        kept.append(scan if other.dataset == scan.dataset else scan.excluded(f"the same file as {other.scan}"))
+    return kept
+
+
+def _nothing_to_use(scans: Sequence[Scan], left_out: Mapping[str, Sequence[LeftOut]], config: Config) -> str:
+    """What to say of a cohort without a scan: the reasons, most frequent first, or where images were looked for."""
+    if not scans:
+        roots = ", ".join(str(dataset.root) for dataset in config.datasets.values())
+        files = Counter(one.reason for found in left_out.values() for one in found)
+        there = "; there are: " + in_short([f"{count} x {reason}" for reason, count in files.most_common()])
+        return f"no scan can be used: no {config.reference} image found under {roots}" + there * bool(files)
+    reasons = Counter(without_name(scan.reason) for scan in scans)
+    first = {without_name(scan.reason): scan.scan for scan in reversed(scans)}
+    told = [f"{count} x {reason} (such as {first[reason]})" for reason, count in reasons.most_common()]
+    return f"no scan can be used, all {len(scans)} are excluded: {in_short(told)}"
 
 
 def read_scans(path: Path, labels: Sequence[str], images: Sequence[str]) -> list[Scan]:

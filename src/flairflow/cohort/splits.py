@@ -92,7 +92,17 @@ def _split_list(name: str, path: Path) -> dict[str, str]:
         raise ConfigError(f"config: datasets.{name}.split_list: {path.name} needs the columns participant and split")
     if wrong := set(table["split"]) - set(SPLITS):
         raise ConfigError(f"config: datasets.{name}.split_list: {sorted(wrong)} are none of {', '.join(SPLITS)}")
-    return dict(zip(table["participant"].map(bids_label), table["split"], strict=True))
+    found: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for line, participant, split in zip(table.attrs["lines"], table["participant"], table["split"], strict=True):
+        label = bids_label(participant)
+        if label in found:
+            raise ConfigError(
+                f"config: datasets.{name}.split_list: {path} names sub-{label} twice: line {lines[label]} says "
+                f"{found[label]}, line {line} says {split}; leave one"
+            )
+        found[label], lines[label] = split, line
+    return found
 
 
 def _strata(scans: Iterable[Scan]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from flairflow.config.simulation import SimulationSettings
 from flairflow.paths import RULES
@@ -32,7 +32,15 @@ def _entry_name(name: str) -> str:
     return name
 
 
+def _text(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"YAML reads what stands here as {str(value).lower()}: put it in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
 Name = Annotated[str, AfterValidator(_plain_name)]
+# What is compared with a cell of a table or a part of a file's name: numbers are given as such too.
+Text = Annotated[str, BeforeValidator(_text)]
 EntryName = Annotated[str, AfterValidator(_entry_name)]
 InsideDataset = Annotated[str, AfterValidator(_relative)]
 Positive = Annotated[float, Field(gt=0)]
@@ -49,7 +57,7 @@ class FilePattern(Settings):
 
     folder: InsideDataset = ""
     suffix: str
-    entities: dict[str, str | None] = {}
+    entities: dict[str, Text | None] = {}
 
 
 class LabelSource(FilePattern):
@@ -61,7 +69,7 @@ class LabelSource(FilePattern):
     ignore_mask: FilePattern | None = None
     drawn_on: Name | None = None
     absent: Literal["unknown", "none"] = "unknown"
-    none_where: dict[str, tuple[str, ...]] = {}
+    none_where: dict[str, tuple[Text, ...]] = {}
 
     @model_validator(mode="after")
     def _values_apart(self) -> Self:
@@ -74,7 +82,7 @@ class Dataset(Settings):
     root: Path
     manifest: Path | None = None
     use: Literal["all", "test", "segment"] = "all"
-    select: dict[str, str | None] = {}
+    select: dict[str, Text | None] = {}
     labels: dict[Name, LabelSource] = {}
     brain_mask: FilePattern | None = None
     person_column: str | None = None

@@ -54,6 +54,8 @@ def write_volumes(config: Config, results: Results) -> None:
     link = results.delivered
     if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
         fresh = link.with_name(f".{link.name}")
+        # Where no scan was segmented there is no folder yet.
+        link.parent.mkdir(parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(results.masks(config.segmenter).name)
         fresh.replace(link)
