@@ -12,37 +12,50 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from flairflow import __version__
 from flairflow.errors import ConfigError, ScanError
 from flairflow.files import on_scratch
+from flairflow.shards.guard import guarded
 
 log = logging.getLogger("flairflow")
 
 # What shells report of a program that Ctrl-C ended.
 INTERRUPTED = 128 + signal.SIGINT
+# The work on shards: a scan that kills its process is a row, and the others go on.
+GUARDED = ("register", "preprocess", "pseudolabel", "segment-shard", "segment-archive", "evaluate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand. Returns 0; 1 after a message for what the user can mend; 130 when it was interrupted (Ctrl-C).
     A bug keeps its traceback."""
     try:
-        return _run(arguments)
+        return _dispatch(_parser().parse_args(arguments))
     except KeyboardInterrupt:
         # No error: a job's log would say that it stopped at one.
         log.warning("interrupted; what was finished before is kept")
         return INTERRUPTED
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+def _dispatch(options: argparse.Namespace) -> int:
     _obey_threads(options.threads)
-    _start_log(options.log)
+    log_file = _start_log(options.log)
+    try:
+        with on_scratch(options.scratch.expanduser() if options.scratch else None):
+            if options.command in GUARDED:
+                return guarded(lambda: _run(options), log_file)
+            return _run(options)
+    except ConfigError as problem:
+        log.error("%s", problem)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
     from flairflow import commands
 
     try:
-        with on_scratch(options.scratch):
-            getattr(commands, options.command.replace("-", "_"))(options)
+        getattr(commands, options.command.replace("-", "_"))(options)
     except (ConfigError, ScanError) as problem:
         log.error("%s", problem)
         return 1
@@ -159,16 +172,21 @@ def _obey_threads(threads: int) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _start_log(path: Path | None) -> None:
+def _start_log(path: Path | None) -> IO[str] | None:
+    """Log to standard error and to a file, if one is given; returns that."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    file = None
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Emptied, then added to: a job that waits for another one on the same work writes to the same log.
         path.write_text("")
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handlers.append(handler)
+        file = handler.stream
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    return file
 
 
 if __name__ == "__main__":

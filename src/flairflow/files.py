@@ -116,6 +116,15 @@ def appending(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def add_json_line(path: Path, value: Any, sync: bool = True) -> None:
+    """Add a value as a line to a file; with `sync` it is on disk when this returns."""
+    with appending(path) as file:
+        file.write(json.dumps(value).encode() + b"\n")
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
 def json_lines(path: Path) -> Iterator[Any]:
     """The value of every line of a file, none where it is absent; a line that a kill cut short is passed over."""
     for line in path.read_bytes().splitlines() if path.exists() else ():

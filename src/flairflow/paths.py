@@ -96,6 +96,10 @@ class Results:
         """The append-only record of finished scans from which a killed job resumes; never a rule's output."""
         return self.root / "state" / stage / f"{shard}.jsonl"
 
+    def begun(self, stage: str, shard: str) -> Path:
+        """Which scans the jobs of an unfinished shard began (`shards.begun`); never a rule's output."""
+        return self.root / "state" / stage / f"{shard}.begun"
+
     def lock(self, stage: str, name: str) -> Path:
         """What a job holds while it works on a shard, or (stage "train") on `<entry>/<part>/seed-<seed>`."""
         return self.root / "state" / stage / f"{name}.lock"

@@ -1,8 +1,10 @@
-"""A shard's run: faults become rows, bugs do not, and what is done is not done again."""
+"""A shard's run: faults and bugs of a scan become rows, and what is done is not done again."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +27,14 @@ class Stage:
         self.done: list[str] = []
         self.faulty: set[str] = set()
         self.broken: set[str] = set()
+        self.raises: dict[str, Exception] = {}
         self.settings = "v1"
 
     def process(self, scan: Scan) -> Outcome:
         if scan.scan in self.broken:
             raise KeyError("a bug")
+        if scan.scan in self.raises:
+            raise self.raises[scan.scan]
         if scan.scan in self.faulty:
             raise ScanError("no head in it")
         self.done.append(scan.scan)
@@ -37,8 +42,8 @@ class Stage:
         path.write_text("x")
         return Outcome({"text": path}, {"ml": 1.5})
 
-    def run(self, upstream: dict[str, Row] | None = None) -> dict[str, Row]:
-        run_shard("stage", "s", SCANS, lambda scan: self.settings, self.process, self.results, upstream)
+    def run(self, upstream: dict[str, Row] | None = None, **options: Any) -> dict[str, Row]:
+        run_shard("stage", "s", SCANS, lambda scan: self.settings, self.process, self.results, upstream, **options)
         return read_ledger(self.results.ledger("stage", "s"))
 
 
@@ -65,14 +70,55 @@ def test_a_scan_at_fault_is_a_row_and_its_neighbours_go_on(stage: Stage) -> None
     assert stage.done.count("ds_sub-0") == 1
 
 
-def test_a_bug_is_no_row_and_what_was_done_stays(stage: Stage) -> None:
-    stage.broken = {"ds_sub-2"}
-    with pytest.raises(KeyError):
-        stage.run()
-    assert not stage.results.ledger("stage", "s").exists()
+def test_a_bug_is_a_row_too_and_a_loud_one(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.broken = {"ds_sub-1"}
+    rows = stage.run()
+    assert [row.status for row in rows.values()] == ["ok", "failed", "ok"]
+    assert rows["ds_sub-1"].reason == "stage: unexpected KeyError: 'a bug'"
+    assert "Traceback" in caplog.text
+    assert caplog.messages[-1] == "stage: 1 of 3 scans ended unexpectedly: ds_sub-1"
     stage.broken = set()
     stage.run()
+    assert sorted(stage.done) == [scan.scan for scan in SCANS]
+
+
+def test_strict_fails_the_job_after_all_other_scans(stage: Stage) -> None:
+    stage.broken = {"ds_sub-0"}
+    with pytest.raises(ScanError, match="ds_sub-0 ended unexpectedly, and `strict` is set"):
+        stage.run(strict=True)
+    assert stage.done == ["ds_sub-1", "ds_sub-2"]
+    assert not stage.results.ledger("stage", "s").exists()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ModuleNotFoundError("No module named 'ants'"),
+        PermissionError(errno.EACCES, "Permission denied", "results/x"),
+    ],
+)
+def test_what_no_scan_is_at_fault_for_ends_the_job_and_what_was_done_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stage = Stage(Path("results"))
+    stage.results.root.mkdir()
+    stage.raises = {"ds_sub-1": problem}
+    with pytest.raises(type(problem)):
+        stage.run()
+    assert not stage.results.ledger("stage", "s").exists()
+    stage.raises = {}
+    stage.run()
     assert stage.done == [scan.scan for scan in SCANS]
+
+
+def test_an_outcome_that_is_as_good_is_not_made_again(stage: Stage) -> None:
+    stage.run()
+    stage.settings = "v2"
+    rows = stage.run(as_good=lambda scan: ["v1"] if scan.scan == "ds_sub-0" else [])
+    assert stage.done[3:] == ["ds_sub-1", "ds_sub-2"]
+    assert [row.fingerprint for row in rows.values()] == ["v1", "v2", "v2"]
 
 
 def test_a_changed_fingerprint_or_a_lost_file_redoes_a_scan(stage: Stage) -> None:

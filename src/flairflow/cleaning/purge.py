@@ -155,7 +155,7 @@ def _clean(path: Path, people: _Withdrawn, results: Results, purged: Purged) -> 
         results.split_assignments: people.assigned,
         results.shard_assignments: people.assigned,
     }.get(path, people.named_in)
-    if path.suffix in (".tsv", ".csv", ".jsonl", ".log"):
+    if path.suffix in (".tsv", ".csv", ".jsonl", ".begun", ".log"):
         if _drop_lines(path, about, purged):
             if path == results.cohort:
                 # Older than the lists: so the next run indexes again, whatever their time.

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
-from flairflow.files import appending, json_lines
+from flairflow.files import add_json_line, json_lines
 from flairflow.shards.ledger import Row
 
 
 def append(path: Path, row: Row) -> None:
     """Add one finished scan; on disk when this returns."""
-    with appending(path) as file:
-        file.write(json.dumps(asdict(row)).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    add_json_line(path, asdict(row))
 
 
 def read(path: Path) -> dict[str, Row]:
