@@ -49,7 +49,7 @@ rule segment_archive:
         runtime=dag.minutes(CONFIG, "segment_archive"),
         gpu=1,
     params:
-        settings=dag.version(CONFIG, "segment_archive"),
+        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
     shell:
         "flairflow segment-archive --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH

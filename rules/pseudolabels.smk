@@ -26,7 +26,7 @@ rule pseudolabel:
         runtime=dag.minutes(CONFIG, "pseudolabel"),
         gpu=1,
     params:
-        settings=dag.version(CONFIG, "pseudolabel"),
+        settings=dag.predicted_version(CONFIG, "pseudolabel"),
     shell:
         "flairflow pseudolabel --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH

@@ -54,6 +54,7 @@ def register(options: Namespace) -> None:
         lambda scan: stages.fingerprint(settings, scan.digest),
         lambda scan: register_scan(scan, config, results),
         results,
+        strict=config.strict,
     )
 
 
@@ -71,6 +72,7 @@ def preprocess(options: Namespace) -> None:
         lambda scan: preprocess_scan(scan, registered[scan.scan], config, results),
         results,
         upstream=registered,
+        strict=config.strict,
     )
 
 
@@ -97,10 +99,15 @@ def pseudolabel(options: Namespace) -> None:
         f"pseudolabel/{teacher}",
         options.shard,
         [scan for scan in scans if scan.incomplete],
-        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, teaching.ensemble(scan).hash),
+        lambda scan: stages.fingerprint(settings, prepared[scan.scan].fingerprint, teaching.ensemble(scan).provenance),
         lambda scan: pseudolabel_scan(scan, prepared[scan.scan], teaching, config, results),
         results,
         upstream=prepared,
+        as_good=lambda scan: [
+            stages.fingerprint(settings, prepared[scan.scan].fingerprint, how)
+            for how in teaching.ensemble(scan).as_good
+        ],
+        strict=config.strict,
     )
 
 
@@ -113,16 +120,20 @@ def segment_shard(options: Namespace) -> None:
     plain, scored = (stages.settings_hash(config, stage) for stage in ("segment", "segment_scored"))
     prepared = read_ledger(results.ledger("preprocess", options.shard))
     _describe(results.masks(name), scans, f"lesion masks ({name})")
+
+    def fingerprint(scan: Scan, how: dict[str, str]) -> str:
+        return stages.fingerprint(scored if scan.scored else plain, prepared[scan.scan].fingerprint, how)
+
     run_shard(
         f"segment/{name}",
         options.shard,
         scans,
-        lambda scan: stages.fingerprint(
-            scored if scan.scored else plain, prepared[scan.scan].fingerprint, ensemble.hash
-        ),
+        lambda scan: fingerprint(scan, ensemble.provenance),
         lambda scan: segment_scan(scan, prepared[scan.scan], ensemble, name, config, results),
         results,
         upstream=prepared,
+        as_good=lambda scan: [fingerprint(scan, how) for how in ensemble.as_good],
+        strict=config.strict,
     )
 
 
@@ -138,9 +149,11 @@ def segment_archive(options: Namespace) -> None:
         f"segment/{name}",
         options.shard,
         scans,
-        lambda scan: stages.fingerprint(settings, scan.digest, ensemble.hash),
+        lambda scan: stages.fingerprint(settings, scan.digest, ensemble.provenance),
         lambda scan: segment_archive_scan(scan, ensemble, name, config, results),
         results,
+        as_good=lambda scan: [stages.fingerprint(settings, scan.digest, how) for how in ensemble.as_good],
+        strict=config.strict,
     )
 
 
@@ -211,7 +224,16 @@ def evaluate(options: Namespace) -> None:
         return stages.fingerprint(settings, both, thresholds)
 
     annotated = [scan for scan in scans if scan.annotated]
-    run_shard(f"evaluate/{name}", options.shard, annotated, fingerprint, process, results, upstream=predicted)
+    run_shard(
+        f"evaluate/{name}",
+        options.shard,
+        annotated,
+        fingerprint,
+        process,
+        results,
+        upstream=predicted,
+        strict=config.strict,
+    )
 
 
 def thresholds(options: Namespace) -> None:
@@ -319,7 +341,7 @@ def _ensemble(name: str, config: Config) -> Ensemble:
     from flairflow.inference.ensemble import Ensemble
     from flairflow.training.folders import model_folders
 
-    return Ensemble(model_folders(config, name))
+    return Ensemble(model_folders(config, name), config.segmentation.precision)
 
 
 def _describe(folder: Path, scans: Sequence[Scan], what: str) -> None:

@@ -66,7 +66,15 @@ def training_version(config: Config, name: str) -> str:
 
 def segment_version(config: Config, shard: str) -> str:
     """The same for the masks of a shard: only those of a test shard are scored. A shard's name holds its split."""
-    return version(config, "segment_scored" if shard.split("-")[1] == "test" else "segment")
+    split = shard.split("-")[1]
+    stage = {"test": "segment_scored", "archive": "segment_archive"}.get(split, "segment")
+    return predicted_version(config, stage)
+
+
+def predicted_version(config: Config, stage: str) -> str:
+    """The same for what networks predict. Another precision runs the rule again, which redoes the scans that were not
+    predicted in it."""
+    return stages.fingerprint(version(config, stage), config.segmentation.precision)
 
 
 def models_before(config: Config, name: str, part: str, seed: str) -> list[Path]:

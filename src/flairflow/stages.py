@@ -76,7 +76,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "spacing": config.preprocessing.spacing,
         },
     ),
-    "pseudolabel": (2, lambda config: {"seed": config.seed}),
+    "pseudolabel": (3, lambda config: {"seed": config.seed}),
     "segment": (4, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
     # The same of a scan that is scored, which also gets what that needs.
     "segment_scored": (

@@ -11,6 +11,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from flairflow.config.simulation import SimulationSettings
 from flairflow.paths import RULES
 
+# What columns of the tables, files and classes are called beside the labels (in small letters), or parts of such names.
+NOT_FOR_LABELS = {
+    *("annotation", "background", "brain", "dataset", "digest", "dseg", "ensemble", "flag", "ignore", "image", "known"),
+    *("label", "mask", "participant", "person", "precision", "predicted", "prepared", "quality", "reason", "reference"),
+    *("scan", "seconds", "session", "shape", "shard", "split", "starts", "status", "values", "volume", "voxel"),
+}
+
 
 def _plain_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", name):
@@ -38,14 +45,27 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _label_name(name: str) -> str:
+    if name.lower() in NOT_FOR_LABELS:
+        raise ValueError(f"{name!r}: a column of the tables, or a class, has that name; choose another one")
+    return name
+
+
+def _precision(given: object) -> object:
+    """As people and YAML write it: fp32, 32 or "32"."""
+    return str(given).removeprefix("fp") if isinstance(given, int | str) else given
+
+
 Name = Annotated[str, AfterValidator(_plain_name)]
 # What is compared with a cell of a table or a part of a file's name: numbers are given as such too.
 Text = Annotated[str, BeforeValidator(_text)]
+LabelName = Annotated[Name, AfterValidator(_label_name)]
 EntryName = Annotated[str, AfterValidator(_entry_name)]
 InsideDataset = Annotated[str, AfterValidator(_relative)]
 Positive = Annotated[float, Field(gt=0)]
 Intermediate = Literal["prepared", "pseudolabels", "checkpoints"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_precision)]
 
 
 class Settings(BaseModel):
@@ -178,7 +198,7 @@ class TrainingSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 3e-5
     gradient_clip: Positive = 1.0
     background_share: Share = 0.3
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Precision = "auto"
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     augmentation: AugmentationSettings = AugmentationSettings()
 
@@ -211,6 +231,7 @@ class StrategySettings(Settings):
 
 class SegmentationSettings(Settings):
     model: str | None = None
+    precision: Precision = "auto"
     probabilities: bool = False
 
 
@@ -231,8 +252,9 @@ class ReportSettings(Settings):
 class Config(Settings):
     preset: Literal["laptop", "paper"] = "laptop"
     results: Path = Path("results")
+    strict: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
-    labels: Annotated[tuple[Name, ...], Field(min_length=1, max_length=8)]
+    labels: Annotated[tuple[LabelName, ...], Field(min_length=1, max_length=8)]
     precedence: tuple[Name, ...] = ()
     images: Annotated[tuple[Name, ...], Field(min_length=1)] = ("FLAIR",)
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -18,6 +20,8 @@ from flairflow.published.imported import with_imported
 from flairflow.shards.ledger import Row
 from flairflow.tables import Column, column, write_table
 
+log = logging.getLogger(__name__)
+
 VOLUME_COLUMNS: dict[str, Column] = {
     "scan": column("Scan id, as in cohort.tsv"),
     "dataset": column("Name of the dataset in the configuration"),
@@ -33,6 +37,10 @@ VOLUME_COLUMNS: dict[str, Column] = {
     "brain_ml": column("Volume of the brain mask", "ml"),
     "percent_of_brain": column("Lesion volume relative to the brain mask", "percent"),
     "ensemble": column("What segmented: strategy or given model"),
+    "precision": column(
+        "Numbers that its networks computed with; they differ between machines unless `segmentation.precision` is set",
+        levels={"fp32": "32 bits", "bf16": "16 bits with the range of 32", "fp16": "16 bits"},
+    ),
     "flag": column("What to look at before the volume is used, such as a doubtful registration"),
     "reason": column("Why there is no volume"),
 }
@@ -52,6 +60,8 @@ def write_volumes(config: Config, results: Results) -> None:
     Excluded scans have rows too, but for those of participants who withdrew.
     """
     link = results.delivered
+    # Not there where no scan could be used.
+    results.masks(config.segmenter).mkdir(parents=True, exist_ok=True)
     if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
         fresh = link.with_name(f".{link.name}")
         # Where no scan was segmented there is no folder yet.
@@ -71,8 +81,24 @@ def write_volumes(config: Config, results: Results) -> None:
             share = 100 * float(volume) / float(brain) if volume is not None and brain else None
             session = f"ses-{scan.session}" if scan.session else None
             about = (scan.scan, scan.dataset, f"sub-{scan.participant}", session, scan.split or None, label)
-            rows.append((*about, volume, brain, share, config.segmenter, row.values.get("flag"), row.reason or None))
-    write_table(results.table("volumes"), pd.DataFrame(rows, columns=list(VOLUME_COLUMNS)), VOLUME_COLUMNS)
+            how = (config.segmenter, row.values.get("precision"), row.values.get("flag"), row.reason or None)
+            rows.append((*about, volume, brain, share, *how))
+    table = pd.DataFrame(rows, columns=list(VOLUME_COLUMNS))
+    if mixed := mixed_precisions(table):
+        log.warning("%s", mixed)
+    write_table(results.table("volumes"), table, VOLUME_COLUMNS)
+
+
+def mixed_precisions(volumes: pd.DataFrame) -> str:
+    """What is to be said where the masks of a table of volumes were not all predicted in one precision, if so."""
+    counts = Counter(volumes.drop_duplicates("scan")["precision"].dropna())
+    if len(counts) < 2:
+        return ""
+    scans = ", ".join(f"{count} scans in {precision}" for precision, count in counts.most_common())
+    return (
+        f"masks were predicted in more than one precision ({scans}): volumes may differ a little for that alone; "
+        f"segmentation.precision: {counts.most_common(1)[0][0]} makes them all alike"
+    )
 
 
 def write_metrics(config: Config, results: Results) -> None:

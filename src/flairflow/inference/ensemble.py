@@ -14,7 +14,7 @@ from flairflow.errors import ConfigError
 from flairflow.images.grid import Array
 from flairflow.inference.sliding_window import predict_probabilities
 from flairflow.training.activation import with_background
-from flairflow.training.device import arrange, choose_device, resolve_precision
+from flairflow.training.device import PRECISIONS, arrange, choose_device, precision_name, resolve_precision
 from flairflow.training.entries import tell_apart
 from flairflow.training.model_folder import load_model, model_hash
 
@@ -26,12 +26,13 @@ class Ensemble:
     background what the surest label leaves: then the largest label above one half is decided for.
 
     `labels`, `precedence`, `images`, `preprocessing` and `spacing` (mm) say what it predicts and from what; `hash` (16
-    hexadecimal digits) stands for its weights and plans.
+    hexadecimal digits) stands for its weights and plans, `provenance` for all that its masks depend on beside the scan:
+    those and the precision it computes in.
     """
 
     def __init__(self, folders: Sequence[Path], precision: str = "auto", device: str = "auto") -> None:
         """Raises ConfigError when there is no model, a folder is unusable, two do not belong together, no model, or
-        models of different kinds, know a label, or there is no such device."""
+        models of different kinds, know a label, there is no such device, or it cannot compute in `precision`."""
         if not folders:
             raise ConfigError("an ensemble needs at least one model folder")
         models = [load_model(folder) for folder in folders]
@@ -45,9 +46,26 @@ class Ensemble:
         self.preprocessing, self.spacing = plan.preprocessing, plan.preprocessing.spacing
         self.device = choose_device(device)
         self.precision = resolve_precision(precision, self.device)
+        if precision not in ("auto", self.precision):
+            raise ConfigError(
+                f"segmentation.precision: {precision_name(precision)} needs a GPU, and there is none here; "
+                "take fp32 or bf16, or auto"
+            )
+        self._automatic = precision == "auto"
         self.members = [(arrange(model.network(), self.device), model.plan) for model in models]
         _check_labels({model.plan.classes for model in models}, plan.labels, folders)
         self.hash = hashlib.sha256("".join(sorted(map(model_hash, folders))).encode()).hexdigest()[:16]
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What its predictions depend on, as sidecars say it."""
+        return {"ModelHash": self.hash, "Precision": precision_name(self.precision)}
+
+    @property
+    def as_good(self) -> list[dict[str, str]]:
+        """The `provenance` of all predictions that need not be made again: with an automatic precision, in any."""
+        precisions = PRECISIONS if self._automatic else (self.precision,)
+        return [{"ModelHash": self.hash, "Precision": precision_name(precision)} for precision in precisions]
 
     def predict(self, images: Array) -> Array:
         """Images, float32 (C, X, Y, Z), z-scored on the grid of `spacing` -> probabilities, float32 (1 + L, X, Y, Z).

@@ -49,7 +49,7 @@ def pseudolabel_scan(scan: Scan, prepared: Row, teaching: Teaching, config: Conf
         "Description": "Probabilities by a model, one volume a class, on the grid of the prepared scan",
         "LabelMap": ["background", *config.labels],
         "Model": teaching.name,
-        "ModelHash": ensemble.hash,
+        **ensemble.provenance,
         "SoftwareName": SOFTWARE,
         "SoftwareVersion": __version__,
     }

@@ -92,7 +92,7 @@ def segment_image(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes
         segmentation,
         ensemble.labels,
         reference=image.path,
-        provenance={"ModelHash": ensemble.hash, "Sources": [image.path.name], "BrainMask": origin, "Measured": values}
+        provenance={**ensemble.provenance, "Sources": [image.path.name], "BrainMask": origin, "Measured": values}
         | flag_of(values),
         probabilities=ensemble.labels if wishes.probabilities else (),
     )
@@ -136,7 +136,7 @@ def _fingerprint(path: Path, ensemble: Ensemble, wishes: Wishes) -> str:
             # A file that is not there is explained in the words of the workflow.
             read_image(file)
             raise ScanError(f"{file.name}: cannot be read ({problem.strerror})") from None
-    return stages.fingerprint(contents, ensemble.hash, wishes.brain, wishes.probabilities)
+    return stages.fingerprint(contents, ensemble.provenance, wishes.brain, wishes.probabilities)
 
 
 def _output(folder: Path, name: str, end: str) -> Path:

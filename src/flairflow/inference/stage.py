@@ -34,7 +34,7 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
         probabilities,
         ready.grid.affine,
         config.labels,
-        provenance={"Model": name, "ModelHash": ensemble.hash, **flag_of(prepared.values)},
+        provenance={"Model": name, **ensemble.provenance, **flag_of(prepared.values)},
         scored=scan.annotated,
     )
     return Outcome({**delivered.files, **files}, delivered.values)
@@ -70,7 +70,8 @@ def _deliver(
         segmentation,
         config.labels,
         reference=config.datasets[scan.dataset].root / scan.images[config.reference],
-        provenance={"Model": name, "ModelHash": ensemble.hash, **flag_of(values)},
+        provenance={"Model": name, **ensemble.provenance, **flag_of(values)},
         probabilities=config.labels if config.segmentation.probabilities else probabilities,
     )
-    return Outcome(files, {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()} | dict(values))
+    measured = {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()}
+    return Outcome(files, measured | dict(values) | {"precision": ensemble.provenance["Precision"]})

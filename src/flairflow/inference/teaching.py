@@ -23,7 +23,10 @@ class Teaching:
         self.name = name
         parts = list(ensemble_parts(config, name)[1].values())
         self.smallest_ml = max(part.smallest_taught_ml for part in parts)
-        self.by_fold = {fold: Ensemble(folders) for fold, folders in fold_folders(config, name).items()}
+        self.by_fold = {
+            fold: Ensemble(folders, config.segmentation.precision)
+            for fold, folders in fold_folders(config, name).items()
+        }
         self.folds: dict[str, int] = {}
         if parts[0].fold:
             scans = read_scans(results.cohort, config.labels, config.images)

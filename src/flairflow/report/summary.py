@@ -9,6 +9,7 @@ import pandas as pd
 
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
+from flairflow.evaluation.tables import mixed_precisions
 from flairflow.files import write_text
 from flairflow.paths import Results
 
@@ -35,6 +36,8 @@ def write_summary(
         f"{len(failed)} failed"
         + (f" (reasons: {results.cohort}, {results.table('volumes')})" if excluded or len(failed) else ""),
     ]
+    if mixed := mixed_precisions(volumes):
+        lines.append(f"  {mixed}")
     lines += _most_common([scan.reason for scan in scans if not scan.included] + list(failed["reason"]), "reasons")
     if len(flagged):
         lines += ["", f"To look at before the volumes are used (column flag of {results.table('volumes')}):"]

@@ -12,6 +12,8 @@ from flairflow.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+# What `resolve_precision` resolves to.
+PRECISIONS = ("32", "bf16", "16")
 Movable = TypeVar("Movable", Tensor, nn.Module)
 
 
@@ -45,6 +47,11 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     able = torch.cpu.get_capabilities()
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
+
+
+def precision_name(precision: str) -> str:
+    """A resolved precision as people call it: fp32, bf16 or fp16."""
+    return precision if precision.startswith("bf") else f"fp{precision}"
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
