@@ -78,6 +78,8 @@ class Job:
             env=os.environ | environment,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # As from a terminal: what a shell starts in the background is deaf to Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *options: str, **environment: str) -> int:

@@ -116,6 +116,25 @@ def test_the_users_values_stand_over_the_presets() -> None:
     assert config.seeds == (0, 1, 2)
 
 
+@pytest.mark.parametrize("name", ["brain", "Brain", "participant", "volume", "precision", "known", "background"])
+def test_a_label_is_not_named_like_something_else_of_the_tables(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"labels\.0: '{name}': a column of the tables, or a class, has that name"):
+        load_config({"labels": [name], "datasets": {"ds": {"root": "x", "labels": {name: {}}}}})
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [("fp32", "32"), (32, "32"), ("32", "32"), ("bf16", "bf16"), ("fp16", "16"), ("auto", "auto")]
+)
+def test_a_precision_is_read_as_people_write_it(given: object, read: str) -> None:
+    assert load_config(MINIMAL | {"segmentation": {"precision": given}}).segmentation.precision == read
+
+
+def test_another_precision_runs_the_rules_again_but_is_no_setting_of_what_is_done() -> None:
+    before, after = load_config(MINIMAL), load_config(MINIMAL | {"segmentation": {"precision": "fp32"}})
+    assert segment_version(before, "ds-archive-0001") != segment_version(after, "ds-archive-0001")
+    assert stages.settings_hash(before, "segment_archive") == stages.settings_hash(after, "segment_archive")
+
+
 def test_later_labels_win_without_a_precedence() -> None:
     assert load_config(MINIMAL).precedence == ("B", "A")
 

@@ -118,6 +118,22 @@ def test_the_hash_stands_for_the_members_in_any_order(tmp_path: Path) -> None:
     assert Ensemble(folders).hash == Ensemble(folders[::-1]).hash != Ensemble(folders[:1]).hash
 
 
+def test_the_precision_is_part_of_what_masks_come_from(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", 0)
+    exact, half, automatic = (Ensemble([folder], precision=kind) for kind in ("32", "bf16", "auto"))
+    assert exact.provenance == {"ModelHash": exact.hash, "Precision": "fp32"}
+    assert half.provenance == exact.provenance | {"Precision": "bf16"}
+    # Whoever asks for one takes no other; whoever leaves it to the machine keeps what another machine did.
+    assert exact.as_good == [exact.provenance] and half.as_good == [half.provenance]
+    assert exact.provenance in automatic.as_good and half.provenance in automatic.as_good
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can")
+def test_a_precision_that_this_machine_cannot_compute_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"segmentation\.precision: fp16 needs a GPU"):
+        Ensemble([make_folder(tmp_path / "model", 0)], precision="16")
+
+
 def test_no_models_and_wrong_images_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least one"):
         Ensemble([])

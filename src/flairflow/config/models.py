@@ -285,7 +285,8 @@ class Config(Settings):
 
         lists = {"labels": self.labels, "images": self.images, "seeds": self.seeds}
         for where, names in lists.items():
-            if len(set(names)) != len(names):
+            # Files of names that differ in capitals alone are the same on some file systems.
+            if len({str(name).lower() for name in names}) != len(names):
                 raise ValueError(f"{where}: a value stands twice in {list(names)}")
         if sorted(self.precedence) != sorted(self.labels):
             raise ValueError(
