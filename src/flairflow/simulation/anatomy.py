@@ -96,8 +96,8 @@ def make_anatomy(traits: Traits, seed: list[int], spacing: float, growth: float 
         },
         {"WMH": around.spread(wmh.halo * free), "ISL": around.spread(strokes.halo)},
         around.spread(vividness),
-        around.spread(_flow_region(x, y, z)),
-        around.spread(_bright_cortex(x, y, z)),
+        around.spread(flow_region(x, y, z)),
+        around.spread(bright_cortex(x, y, z)),
         affine,
     )
 
@@ -177,7 +177,7 @@ def _brain_tissues(
     }
 
 
-def _flow_region(x: Array, y: Array, z: Array) -> Array:
+def flow_region(x: Array, y: Array, z: Array) -> Array:
     """Third and fourth ventricle, foramina of Monro, and the cisterns around the brain stem: 0 to 1."""
     third = np.exp(-((x / 5) ** 2) - ((y + 8) / 16) ** 2 - ((z + 2) / 9) ** 2)
     fourth = np.exp(-((x / 9) ** 2) - ((y + 42) / 8) ** 2 - ((z + 32) / 14) ** 2)
@@ -187,7 +187,7 @@ def _flow_region(x: Array, y: Array, z: Array) -> Array:
     return region
 
 
-def _bright_cortex(x: Array, y: Array, z: Array) -> Array:
+def bright_cortex(x: Array, y: Array, z: Array) -> Array:
     """Insula, cingulum and mesial temporal lobe: 0 to 1."""
     insula = np.exp(-(((np.abs(x) - 38) / 6) ** 2) - ((y - 4) / 18) ** 2 - ((z - 2) / 12) ** 2)
     cingulum = np.exp(-((x / 8) ** 2) - ((z - 32 + 0.006 * (y + 5) ** 2) / 10) ** 2)

@@ -1,0 +1,1 @@
+"""Heads drawn from label maps in random contrasts, for training the networks in the box."""
