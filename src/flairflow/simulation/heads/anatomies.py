@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from flairflow.errors import ConfigError
 from flairflow.files import atomic
-from flairflow.images.grid import Array, Grid, Image
-from flairflow.images.resample import ras_grid, resample
+from flairflow.images.grid import Array, Image
+from flairflow.images.resample import crop, ras_grid, resample
 
 # What a head is made of, and the labels that stand for it: FreeSurfer's in the brain, SynthSeg's outside of it
 # (Billot et al. 2023, doi:10.1016/j.media.2023.102789; the numbers from 500 on were told apart by eye).
@@ -178,15 +178,15 @@ def _template_coordinates(tissues: Array) -> Array:
     return filled
 
 
-def brain_grid(anatomy: Anatomy) -> Grid:
-    """The grid of 1 mm that an anatomy stands on; its origin is its first voxel."""
-    x, y, z = anatomy.tissues.shape
-    return Grid((x, y, z), np.eye(4))
-
-
 def standard_mask(path: Path, spacing: float = 2.0) -> Image:
-    """A lesion mask in MNI152 space as share of voxels, uint8 in 255ths, on its own RAS grid of `spacing` mm."""
+    """A lesion mask in MNI152 space as share of voxels, uint8 in 255ths, on a RAS grid of `spacing` mm around it."""
     stored = nib.load(path)
-    mask = Image((np.asarray(stored.dataobj) > 0).astype(np.float32), np.asarray(stored.affine, float))
-    shares = resample(mask, ras_grid(mask.grid, spacing))
+    mask = Image(np.asarray(stored.dataobj) > 0, np.asarray(stored.affine, float))
+    where = np.argwhere(mask.data)
+    if not len(where):
+        raise ConfigError(f"{path}: an empty mask has no shape")
+    low, high = np.maximum(where.min(axis=0) - 4, 0), np.minimum(where.max(axis=0) + 5, mask.data.shape)
+    part = mask.data[tuple(map(slice, low, high))].astype(np.float32)
+    box = crop(mask.grid, low, high)
+    shares = resample(Image(part, box.affine), ras_grid(box, spacing))
     return Image(np.rint(np.clip(shares.data, 0.0, 1.0) * 255).astype(np.uint8), shares.affine)
