@@ -54,6 +54,7 @@ if not CONFIG.models:
 include: "rules/inference.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/models.smk"
 
 
 rule compare:

@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     status.add_argument("--once", action="store_true", help="print once instead of refreshing until all is done")
     status.add_argument("--json", action="store_true", help="print once, for programs (docs/status.md)")
+    command("make-models", "Train the models that come with flairflow anew, on drawn heads.")
     command("tidy", "Count files and bytes by stage; remove the intermediates that are not to stay.")
     command("purge", "Remove what was made of participants who withdrew; name the models that learnt from them.")
     return parser

@@ -31,6 +31,16 @@ def simulate(options: Namespace) -> None:
     simulate(config.simulation, options.threads)
 
 
+def make_models(options: Namespace) -> None:
+    from flairflow.network.making.make import make_models
+
+    config = read_config(options.config)
+    results = Results(config.results)
+    work = results.boxed("work")
+    with alone(results.lock("default_models", "default_models")):
+        make_models(config.default_models, results.boxed("brain").parent, work, options.threads)
+
+
 def index(options: Namespace) -> None:
     from flairflow.cohort.index import index
 

@@ -47,6 +47,10 @@ class Results:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
+    def boxed(self, name: str) -> Path:
+        """The folder of a network made anew that comes with flairflow: brain or default."""
+        return self.root / "default_models" / name
+
     # The cohort
     @property
     def config(self) -> Path:

@@ -128,5 +128,6 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "ensembles": config.ensembles,
         },
     ),
+    "default_models": (1, lambda config: {"default_models": _dump(config.default_models)}),
     "tidy": (1, lambda config: {"keep": sorted(config.keep)}),
 }

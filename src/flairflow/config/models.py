@@ -239,6 +239,16 @@ class EvaluationSettings(Settings):
     grid: Literal["native", "preprocessed"] = "native"
 
 
+class DefaultModelsSettings(Settings):
+    anatomies: Path | None = None
+    wmh: Path | None = None
+    strokes: Path | None = None
+    brain_updates: Annotated[int, Field(ge=1)] = 3000
+    brain_spacing: Positive = 2.0
+    lesion_updates: Annotated[int, Field(ge=1)] = 4000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class CompareSettings(Settings):
     imported: tuple[Path, ...] = ()
     published: Path | None = None
@@ -275,6 +285,7 @@ class Config(Settings):
     report: ReportSettings = ReportSettings()
     keep: tuple[Intermediate, ...] = ("prepared", "pseudolabels", "checkpoints")
     simulation: SimulationSettings | None = None
+    default_models: DefaultModelsSettings = DefaultModelsSettings()
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -69,6 +69,8 @@ def load(config: Config, rule: str, wildcards: Mapping[str, str], threads: int =
     if rule == "index":
         scans = _to_be_indexed(config, shards)
         return Load(scans=scans, rows=scans, native=_largest(config, rule, shards.values()), images=threads)
+    if rule == "default_models":
+        return Load(rows=config.default_models.brain_updates + config.default_models.lesion_updates)
     if rule == "train_model":
         return _trained(config, wildcards, shards, prepared, threads)
     if "shard" in wildcards:

@@ -69,6 +69,8 @@ COSTS = {
     "comparison": Cost(280, native=30, kb=300, seconds=60, row=0.1),
     "volumes": Cost(150, kb=2, row=0.001),
     "report": Cost(200, native=15, kb=10, seconds=60, row=0.001),
+    # Some 2 s an update, drawing heads in four processes beside it.
+    "default_models": Cost(7000, row=2),
     "tidy": Cost(150, kb=10, row=0.01),
 }
 

@@ -14,7 +14,9 @@ from flairflow.network.making.loop import Recipe, learn
 FILTERS = (8, 24, 48, 96, 128)
 
 
-def make_brain_network(material: Material, recipe: Recipe, work: Path, spacing: float) -> tuple[dict[str, Tensor], BrainPlan]:
+def make_brain_network(
+    material: Material, recipe: Recipe, work: Path, spacing: float
+) -> tuple[dict[str, Tensor], BrainPlan]:
     """Train it on drawn heads; its weights and plan. A run that was killed goes on from the folder `work`."""
     plan = BrainPlan(filters=FILTERS, spacing=spacing)
     network = build_brain_network(plan.filters)

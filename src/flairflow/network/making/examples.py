@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +15,25 @@ from torch.utils.data import Dataset
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Array, Image
 from flairflow.network.brain import network_input
-from flairflow.simulation.heads.anatomies import Anatomy, load_anatomies, standard_mask
+from flairflow.simulation.heads.anatomies import Anatomy, load_anatomies, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes
 
 # The last of the anatomies and of the masks of WMH, by name, and the last hundred strokes are for validation alone.
 VALIDATION = 4
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Folders (None: there is none). anatomies : label maps of heads, else the template's head is drawn; wmh, strokes :
+    masks of lesions in MNI152 space, else all lesions are drawn."""
+
+    anatomies: Path | None = None
+    wmh: Path | None = None
+    strokes: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +44,31 @@ class Material:
     shapes: Shapes
 
 
-def load_material(heads: Path, masks: Path | None, cache: Path) -> tuple[Material, Material]:
-    """Label maps in `heads`/anatomies, stroke masks in `heads`/stroke_masks, masks of WMH in the folder `masks`: those to
-    train on, and those held back to validate with.
-
-    Raises ConfigError where a folder is empty.
-    """
-    anatomies = load_anatomies(heads / "anatomies", cache)
-    strokes = sorted((heads / "stroke_masks").glob("*.nii.gz"))
-    if not strokes:
-        raise ConfigError(f"no stroke mask (*.nii.gz) in {heads / 'stroke_masks'}")
-    wmh = [standard_mask(path, 1.5) for path in sorted(masks.glob("*.nii.gz"))] if masks else []
-    isl = [standard_mask(path) for path in strokes]
+def load_material(sources: Sources, cache: Path) -> tuple[Material, Material]:
+    """What to train on, and what is held back to validate with. Raises ConfigError where a folder is empty."""
+    anatomies = load_anatomies(sources.anatomies, cache) if sources.anatomies else [template_anatomy()] * 2
+    shapes = [_masks(folder, spacing) for folder, spacing in ((sources.wmh, 1.5), (sources.strokes, 2.0))]
     parts = []
-    for part in (slice(0, -VALIDATION), slice(-VALIDATION, None)):
-        held = slice(0, -100) if part.stop else slice(-100, None)
-        parts.append(Material(anatomies[part], Shapes(wmh[part], isl[held])))
+    for held in (False, True):
+        chosen = [anatomies, *shapes]
+        kept = [_part(things, count, held) for things, count in zip(chosen, (VALIDATION, VALIDATION, 100), strict=True)]
+        parts.append(Material(kept[0], Shapes(kept[1], kept[2])))
     return parts[0], parts[1]
+
+
+def _masks(folder: Path | None, spacing: float) -> list[Image]:
+    if folder is None:
+        return []
+    paths = sorted(folder.glob("*.nii.gz"))
+    if not paths:
+        raise ConfigError(f"default_models: no lesion mask (*.nii.gz) in {folder}")
+    return [standard_mask(path, spacing) for path in paths]
+
+
+def _part(things: Sequence[T], count: int, held: bool) -> list[T]:
+    """The last `count` of some things, or fewer where they are few, or those before."""
+    count = min(count, len(things) // 2)
+    return list(things[len(things) - count :] if held else things[: len(things) - count])
 
 
 class WholeHeads(Dataset[tuple[Tensor, ...]]):

@@ -21,7 +21,7 @@ class Protocol:
 
 
 def draw_protocol(generator: np.random.Generator) -> Protocol:
-    """Half of the scans are 3D, with voxels of 0.5 to 1.6 mm; the others have slices of 2 to 8 mm, most of them axial."""
+    """Two of five scans are 3D, with voxels of 0.5 to 1.6 mm; the others have slices of 2 to 8 mm, mostly axial."""
     slices = int(generator.choice(3, p=[0.12, 0.12, 0.76]))
     if generator.random() < 0.4:
         edge = generator.uniform(0.5, 1.6)
@@ -59,8 +59,8 @@ def add_noise(generator: np.random.Generator, image: Array, level: float) -> Arr
 
 
 def add_artefacts(generator: np.random.Generator, image: Array, slices: int, level: float) -> Array:
-    """Each rarely: ghosts of the head along an axis, slices that differ in brightness or were moved, a wave from a spike
-    in k-space. `level` : the brightness that they are measured by."""
+    """Each rarely: ghosts of the head along an axis, slices that differ in brightness or were moved, a wave from a
+    spike in k-space. `level` : the brightness that they are measured by."""
     if generator.random() < 0.12:
         axis, count = int(generator.integers(3)), int(generator.integers(2, 6))
         strength = generator.uniform(0.02, 0.15)

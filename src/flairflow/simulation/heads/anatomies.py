@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from flairflow.errors import ConfigError
 from flairflow.files import atomic
-from flairflow.images.grid import Array, Image
+from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import crop, ras_grid, resample
+from flairflow.simulation.template import load_template
 
 # What a head is made of, and the labels that stand for it: FreeSurfer's in the brain, SynthSeg's outside of it
 # (Billot et al. 2023, doi:10.1016/j.media.2023.102789; the numbers from 500 on were told apart by eye).
@@ -101,6 +102,40 @@ def load_anatomy(path: Path, cache: Path) -> Anatomy:
         return Anatomy(**{field.name: stored[field.name] for field in fields(Anatomy)})
 
 
+def template_anatomy() -> Anatomy:
+    """The template's own head, for where there are no label maps: a smooth brain in a plain skull, without a face."""
+    template = load_template()
+    shape = np.array(template.grey.data.shape)
+    margin = 16
+    grid = crop(template.grey.grid, np.full(3, -margin), shape + margin)
+
+    def at(image: Image, beyond: float) -> Array:
+        return resample(image, grid, cval=beyond).data
+
+    grey, white, outside = at(template.grey, 0.0), at(template.white, 0.0), at(template.outside, 30.0)
+    ventricle, fluid = at(template.ventricle, 60.0), at(template.fluid, 0.0)
+    x, y, z = (axis.astype(np.float32) for axis in _coordinates(grid))
+    tissue = (grey + white > 0.5) & (fluid < 0.5) & (ventricle > 0)
+    low = z < -25 - 0.3 * (y + 40)
+    tissues = np.full(grid.shape, NAMES.index("air"), np.uint8)
+    for limit, name in ((14.0, "skin"), (12.0, "soft tissue"), (6.0, "skull"), (0.0, "csf")):
+        tissues[outside < limit] = NAMES.index(name)
+    tissues[(ventricle < 0) & (outside < 0)] = NAMES.index("ventricle")
+    deep = (np.abs(x) < 34) & (np.abs(y + 6) < 34) & (np.abs(z - 4) < 18)
+    stem = (np.abs(x) < 18) & (np.abs(y + 27) < 16) & (z < -16)
+    for where, name in (
+        (tissue & (white >= grey), "white"),
+        (tissue & (white < grey), "cortex"),
+        (tissue & (white >= grey) & low, "cerebellar white"),
+        (tissue & (white < grey) & low & (y < -35), "cerebellar cortex"),
+        (tissue & (white < grey) & deep, "thalamus"),
+        (tissue & stem, "brain stem"),
+    ):
+        tissues[where] = NAMES.index(name)
+    coarse = np.stack(np.broadcast_arrays(x, y, z))[:, ::2, ::2, ::2]
+    return _anatomy(tissues, coarse)
+
+
 def _work_out(path: Path) -> Anatomy:
     image = nib.as_closest_canonical(nib.load(path))
     labels = np.asarray(image.dataobj).astype(np.int16)
@@ -110,6 +145,10 @@ def _work_out(path: Path) -> Anatomy:
     for number, values in enumerate(TISSUES.values()):
         table[list(values)] = number
     tissues = table[labels]
+    return _anatomy(tissues, _template_coordinates(tissues[::2, ::2, ::2]))
+
+
+def _anatomy(tissues: Array, template: Array) -> Anatomy:
     brain = np.isin(tissues, BRAIN)
     brain = _closed(_largest(brain))
     surface = ndimage.distance_transform_edt(brain) - ndimage.distance_transform_edt(~brain)
@@ -121,8 +160,15 @@ def _work_out(path: Path) -> Anatomy:
         tissues,
         np.clip(np.rint(surface / STEP), -127, 127).astype(np.int8),
         np.clip(np.rint(ventricle / STEP), 0, 255).astype(np.uint8),
-        _template_coordinates(tissues[::2, ::2, ::2]).astype(np.float16),
+        template.astype(np.float16),
     )
+
+
+def _coordinates(grid: Grid) -> Array:
+    """World coordinates (3, X, Y, Z) of the voxels of a grid, mm."""
+    voxels = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")).reshape(3, -1)
+    points: Array = (grid.affine[:3, :3] @ voxels + grid.affine[:3, 3:]).reshape(3, *grid.shape)
+    return points
 
 
 def _largest(mask: Array) -> Array:
@@ -148,7 +194,7 @@ def _template_coordinates(tissues: Array) -> Array:
     import ants
 
     from flairflow.registration.ants_images import to_ants
-    from flairflow.registration.template import load_template
+    from flairflow.registration.template import load_template as load_flair_template
 
     def contrast(groups: Sequence[tuple[tuple[int, ...], float]]) -> Array:
         levels = np.zeros(len(NAMES), np.float32)
@@ -159,15 +205,17 @@ def _template_coordinates(tissues: Array) -> Array:
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     fluid = tuple(NAMES.index(name) for name in ("ventricle", "third ventricle", "fourth ventricle", "csf"))
     head = Image(contrast([(BRAIN, 1.0), (WHITE, 0.8), (fluid, 0.25)]), affine)
-    template = load_template(2.0).image
+    template = load_flair_template(2.0).image
     fixed, moving = to_ants(head), to_ants(template)
     found = ants.registration(fixed, moving, type_of_transform="SyN", reg_iterations=(40, 30, 10), random_seed=1)
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in template.data.shape), indexing="ij")).reshape(3, -1)
-    points = (template.affine[:3, :3] @ grid + template.affine[:3, 3:]).reshape(3, *template.data.shape)
+    points = _coordinates(template.grid)
     carried = np.stack(
         [
             ants.apply_transforms(
-                fixed, to_ants(Image(axis.astype(np.float32), template.affine)), found["fwdtransforms"], defaultvalue=999.0
+                fixed,
+                to_ants(Image(axis.astype(np.float32), template.affine)),
+                found["fwdtransforms"],
+                defaultvalue=999.0,
             ).numpy()
             for axis in points
         ]

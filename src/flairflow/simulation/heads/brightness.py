@@ -27,7 +27,7 @@ def draw_flair(generator: np.random.Generator) -> Array:
     darkness, greyness = generator.random(), generator.random()
     levels = np.empty(len(ALL_NAMES), np.float32)
     together = {"csf": darkness, "ventricle": darkness, "third ventricle": darkness, "fourth ventricle": darkness}
-    together |= {name: greyness for name in ("cortex", "caudate", "hippocampus", "cerebellar cortex", "putamen")}
+    together |= dict.fromkeys(("cortex", "caudate", "hippocampus", "cerebellar cortex", "putamen"), greyness)
     # Fat is dark where it is saturated, else brighter than anything.
     together["fat"] = 0.2 * generator.random() if generator.random() < 0.35 else generator.beta(1.2, 1.6)
     for number, name in enumerate(ALL_NAMES):

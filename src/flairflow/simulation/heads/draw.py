@@ -13,7 +13,7 @@ from flairflow.simulation.fields import ramp, smooth_noise
 from flairflow.simulation.heads.acquire import add_artefacts, add_noise, draw_protocol, sample_slices, shade
 from flairflow.simulation.heads.anatomies import DEEP, GREY, NAMES, STEP, WHITE, Anatomy
 from flairflow.simulation.heads.brightness import ALL_NAMES, draw_any, draw_flair
-from flairflow.simulation.heads.lesions import Disease, Shapes, draw_disease, paint
+from flairflow.simulation.heads.lesions import Shapes, draw_disease, paint
 from flairflow.simulation.heads.place import Placement, place
 from flairflow.simulation.surroundings import Surroundings
 

@@ -88,9 +88,7 @@ def _real_stroke(generator: np.random.Generator, around: Surroundings, masks: Se
     return _as_lesions(generator, around, _carried(generator, around, masks, millimetres=5.0) * tissue, hollow)
 
 
-def _carried(
-    generator: np.random.Generator, around: Surroundings, masks: Sequence[Image], millimetres: float
-) -> Array:
+def _carried(generator: np.random.Generator, around: Surroundings, masks: Sequence[Image], millimetres: float) -> Array:
     """A mask of the list, moved and bent a little, mirrored or not, at the template coordinates of the voxels: (N,)."""
     mask = masks[int(generator.integers(len(masks)))]
     points = around.points * np.exp(generator.normal(0.0, 0.06, (3, 1))).astype(np.float32)
