@@ -47,13 +47,13 @@ class Material:
 def load_material(sources: Sources, cache: Path) -> tuple[Material, Material]:
     """What to train on, and what is held back to validate with. Raises ConfigError where a folder is empty."""
     anatomies = load_anatomies(sources.anatomies, cache) if sources.anatomies else [template_anatomy()] * 2
-    shapes = [_masks(folder, spacing) for folder, spacing in ((sources.wmh, 1.5), (sources.strokes, 2.0))]
-    parts = []
-    for held in (False, True):
-        chosen = [anatomies, *shapes]
-        kept = [_part(things, count, held) for things, count in zip(chosen, (VALIDATION, VALIDATION, 100), strict=True)]
-        parts.append(Material(kept[0], Shapes(kept[1], kept[2])))
-    return parts[0], parts[1]
+    wmh, strokes = _masks(sources.wmh, 1.5), _masks(sources.strokes, 2.0)
+
+    def part(held: bool) -> Material:
+        shapes = Shapes(_part(wmh, VALIDATION, held), _part(strokes, 100, held))
+        return Material(_part(anatomies, VALIDATION, held), shapes)
+
+    return part(False), part(True)
 
 
 def _masks(folder: Path | None, spacing: float) -> list[Image]:
@@ -90,7 +90,8 @@ class WholeHeads(Dataset[tuple[Tensor, ...]]):
         given = network_input(Image(data, affine), self.spacing)
         shift = np.rint((np.linalg.inv(affine) @ given.affine)[:3, 3]).astype(int)
         truth = np.full(given.data.shape, np.nan, np.float32)
-        into, outof = [], []
+        into: list[slice] = []
+        outof: list[slice] = []
         for start, here, there in zip(shift, truth.shape, head.surface.shape, strict=True):
             low, high = max(0, -start), min(here, there - start)
             into.append(slice(low, high))

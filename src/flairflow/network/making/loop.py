@@ -66,7 +66,7 @@ def learn(
         with autocast(precision, device):
             error = loss(network, tuple(part.to(device) for part in batch))
         optimiser.zero_grad(set_to_none=True)
-        error.backward()
+        error.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         if torch.isfinite(norm):
             optimiser.step()

@@ -39,12 +39,18 @@ class Head:
 def draw_whole_head(generator: np.random.Generator, anatomy: Anatomy, shapes: Shapes, spacing: float = 2.0) -> Head:
     """A head with what is around the brain in any field of view, any contrast, for the network that finds the brain."""
     extent = [generator.uniform(160, 230), generator.uniform(190, 260), generator.uniform(150, 250)]
-    if generator.random() < 0.15:
-        extent[int(generator.choice(3, p=[0.15, 0.15, 0.7]))] = generator.uniform(90, 140)
-    grid = _grid(extent, spacing)
-    brain_middle = np.argwhere(anatomy.surface[::4, ::4, ::4] > 0).mean(axis=0) * 4
+    brain = np.argwhere(anatomy.surface[::4, ::4, ::4] > 0) * 4
+    middle = (brain.max(axis=0) + brain.min(axis=0)) / 2 + generator.normal(0.0, 7.0, 3)
     # More of the neck than of the air above the head.
-    middle = brain_middle + generator.normal(0.0, 7.0, 3) - [0.0, 0.0, generator.uniform(0.0, 30.0) * (extent[2] > 180)]
+    middle[2] -= generator.uniform(0.0, 30.0) * (extent[2] > 180)
+    kind = generator.random()
+    if kind < 0.15:
+        extent[int(generator.choice(3, p=[0.15, 0.15, 0.7]))] = generator.uniform(90, 140)
+    elif kind < 0.3:
+        # Cropped to the brain, or nearly.
+        extent = list((brain.max(axis=0) - brain.min(axis=0)) * generator.uniform(0.95, 1.15, 3))
+        middle = (brain.max(axis=0) + brain.min(axis=0)) / 2 + generator.normal(0.0, 2.0, 3)
+    grid = _grid(extent, spacing)
     placement = place(generator, grid, middle, degrees=9.0, sizes=(0.85, 1.2), strength=generator.uniform(1.0, 5.0))
     flair = generator.random() < 0.65
     levels = draw_flair(generator) if flair else draw_any(generator)
@@ -55,6 +61,8 @@ def draw_whole_head(generator: np.random.Generator, anatomy: Anatomy, shapes: Sh
         around = _surroundings(anatomy, placement, surface)
         disease = draw_disease(generator, around, shapes)
         image[around.where] = paint(generator, image[around.where], disease, around, float(levels[1]))
+    if generator.random() < 0.15:
+        image = _with_hole(generator, image, surface, grid, float(levels[ALL_NAMES.index("csf")]))
     outside = surface < 0
     mottle = 0.12 * smooth_noise(generator, grid, 12.0) + 0.08 * smooth_noise(generator, grid, 5.0)
     image *= 1.0 + mottle * np.where(outside, generator.uniform(0.5, 2.0), 0.35)
@@ -131,7 +139,8 @@ def _look_alikes(generator: np.random.Generator, image: Array, around: Surroundi
     white = np.float32(np.median(image[around.white > 0.9])) if (around.white > 0.9).any() else np.float32(100.0)
     mottle = generator.uniform(0.02, 0.09) * around.noise(generator, 18.0)
     mottle += generator.uniform(0.01, 0.06) * around.noise(generator, 6.0)
-    mottle += generator.uniform(0.0, 0.25) * bright_cortex(x, y, z)
+    basal = np.exp(-(((np.abs(x) - 7) / 7) ** 2) - ((y - 10) / 10) ** 2 - ((z + 8) / 8) ** 2)
+    mottle += generator.uniform(0.0, 0.4) * bright_cortex(x, y, z) + generator.uniform(0.0, 0.4) * basal
     image = image * (1.0 + mottle * (1.0 - 0.75 * around.white))
     image = image * (1.0 + generator.uniform(0.005, 0.03) * around.noise(generator, 3.0))
     image = image * (1.0 + around.white * generator.uniform(0.0, 0.04) * around.noise(generator, 25.0))
@@ -156,6 +165,21 @@ def _look_alikes(generator: np.random.Generator, image: Array, around: Surroundi
     capsule = np.exp(-(((np.abs(x) - 23) / 4) ** 2) - ((y + 20) / 8) ** 2 - ((z - 4) / 14) ** 2)
     tracts: Array = image * (1.0 + generator.uniform(0.0, 0.22) * capsule * around.white)
     return tracts.astype(np.float32)
+
+
+def _with_hole(generator: np.random.Generator, image: Array, surface: Array, grid: Grid, fluid: float) -> Array:
+    """A cavity anywhere in the brain or at its surface, such as a resection leaves: filled with fluid, still brain."""
+    candidates = np.argwhere((surface > 0) & (surface < 30))
+    if not len(candidates):
+        return image
+    centre = candidates[int(generator.integers(len(candidates)))].astype(np.float32)
+    voxels = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in grid.shape), indexing="ij"), axis=-1)
+    stretch = np.exp(generator.normal(0.0, 0.2, 3)).astype(np.float32)
+    distance = np.linalg.norm((voxels - centre) * grid.spacing.astype(np.float32) * stretch, axis=-1)
+    share = ramp(generator.uniform(6.0, 28.0) + 2.0 * smooth_noise(generator, grid, 12.0) - distance, 3.0)
+    share = share * ramp(surface - 1.0, 2.0)
+    level = fluid * generator.uniform(0.7, 1.3)
+    return np.asarray(image + share * (level - image), np.float32)
 
 
 def _taken_off(generator: np.random.Generator, image: Array, surface: Array, grid: Grid) -> Array:

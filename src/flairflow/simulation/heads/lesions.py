@@ -32,11 +32,9 @@ class Disease:
 
 
 def draw_disease(generator: np.random.Generator, around: Surroundings, shapes: Shapes) -> Disease:
-    """A person's lesions: one in eight has none, one in four WMH alone, one in eight strokes alone, the rest both."""
+    """A person's lesions: one in five has none, three in ten WMH alone, one in seven strokes alone, the rest both."""
     kind = generator.random()
-    has_wmh, has_strokes = kind < 0.75 and kind >= 0.125, kind >= 0.375 and kind < 1.0
-    if kind >= 0.875:
-        has_wmh = True
+    has_wmh, has_strokes = kind >= 0.34, 0.2 <= kind < 0.7
     empty = np.zeros_like(around.white)
     nothing = Lesions(empty, empty, empty, empty)
     wmh = nothing
@@ -61,9 +59,9 @@ def draw_disease(generator: np.random.Generator, around: Surroundings, shapes: S
 def paint(generator: np.random.Generator, image: Array, disease: Disease, around: Surroundings, white: float) -> Array:
     """Put the lesions into an image (N,), whose healthy white matter has the brightness `white`."""
     levels = {
-        "wmh": white * generator.uniform(1.2, 1.9),
-        # Acute and subacute ones are bright, old ones hardly, or darker than what was there.
-        "stroke": white * (generator.uniform(1.15, 2.1) if generator.random() < 0.85 else generator.uniform(0.5, 1.1)),
+        "wmh": white * generator.uniform(1.3, 2.0),
+        # Most are bright; some old ones are darker than what was there.
+        "stroke": white * (generator.uniform(1.25, 2.2) if generator.random() < 0.88 else generator.uniform(0.3, 0.75)),
     }
     cavity = white * generator.uniform(0.05, 0.6)
     texture = 1.0 + generator.uniform(0.0, 0.25) * around.noise(generator, generator.uniform(3.0, 10.0))
