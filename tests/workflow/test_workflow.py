@@ -35,6 +35,7 @@ RULES = {
     "train_model",
     "segment",
     "segment_archive",
+    "default_models",
     "volumes",
     "pseudolabel",
     "thresholds",

@@ -88,15 +88,13 @@ class WholeHeads(Dataset[tuple[Tensor, ...]]):
             # As z-scores, or as files that hold negative values: where zero is, means nothing.
             data = (data - data.mean()) / max(float(data.std()), 1e-6)
         given = network_input(Image(data, affine), self.spacing)
-        shift = np.rint((np.linalg.inv(affine) @ given.affine)[:3, 3]).astype(int)
         truth = np.full(given.data.shape, np.nan, np.float32)
-        into: list[slice] = []
-        outof: list[slice] = []
-        for start, here, there in zip(shift, truth.shape, head.surface.shape, strict=True):
-            low, high = max(0, -start), min(here, there - start)
-            into.append(slice(low, high))
-            outof.append(slice(low + start, high + start))
-        truth[tuple(into)] = head.surface[tuple(outof)]
+        # The input is padded, and cut where it is long: where its first voxel lies in the head's grid.
+        shift = np.rint((np.linalg.inv(affine) @ given.affine)[:3, 3]).astype(int)
+        low = np.maximum(0, -shift)
+        high = np.minimum(truth.shape, np.array(head.surface.shape) - shift)
+        there = tuple(map(slice, low + shift, high + shift))
+        truth[tuple(map(slice, low, high))] = head.surface[there]
         return torch.from_numpy(given.data)[None, None], torch.from_numpy(truth)[None]
 
 
