@@ -42,13 +42,15 @@ def make_models(options: Namespace) -> None:
 
 
 def index(options: Namespace) -> None:
+    from flairflow.cleaning.aside import set_aside
     from flairflow.cohort.index import index
 
     config = read_config(options.config)
-    with alone(Results(config.results).lock("index", "index")):
-        problem = index(config, options.threads)
-    if problem:
-        raise ConfigError(problem)
+    results = Results(config.results)
+    with alone(results.lock("index", "index")):
+        if problem := index(config, options.threads):
+            raise ConfigError(problem)
+        set_aside(config, results)
 
 
 def register(options: Namespace) -> None:

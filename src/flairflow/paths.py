@@ -88,6 +88,21 @@ class Results:
         return self.root / "state" / "file_checks.jsonl"
 
     @property
+    def last_index(self) -> Path:
+        """The scans that the last index included, with their datasets' roots and the digests of their files."""
+        return self.root / "state" / "last_index.tsv"
+
+    @property
+    def aside(self) -> Path:
+        """What was made of scans that are no longer in the cohort."""
+        return self.root / "aside"
+
+    @property
+    def left(self) -> Path:
+        """The table of what lies there."""
+        return self.aside / "left.tsv"
+
+    @property
     def purged(self) -> Path:
         """Hashes of the names that `flairflow purge` has dealt with."""
         return self.root / "state" / "purged.txt"

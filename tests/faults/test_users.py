@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from flairflow.cleaning.aside import read_left, set_aside
+from flairflow.cleaning.purge import purge
+from flairflow.cohort.index import index, read_scans
 from flairflow.cohort.scan import Mask, Scan
-from flairflow.config import load_config, read_config
+from flairflow.config import Config, load_config, read_config
 from flairflow.errors import ConfigError
 from flairflow.files import atomic, write_text
-from flairflow.paths import Results
+from flairflow.images.grid import Image
+from flairflow.images.nifti import write_image
+from flairflow.paths import Results, derivative
 from flairflow.preprocessing.prepare import brain_flag
 from flairflow.report.counts import volume_summary
 from flairflow.report.summary import write_summary
+from flairflow.shards import state
+from flairflow.shards.ledger import Row, write_ledger
+from flairflow.tables import read_table
 
 
 def snakemake(
@@ -158,7 +169,8 @@ def test_a_flag_reaches_the_summary_and_the_statistics(tmp_path: Path) -> None:
     config = load_config({"labels": ["A"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}})
     scans = [a_scan(f"ds_sub-{number}") for number in range(4)] + [a_scan("ds_sub-bad", "damaged")]
     flags = [None, None, None, "low registration quality"]
-    columns = {"scan": [scan.scan for scan in scans[:4]], "dataset": "ds", "label": "A", "flag": flags, "reason": None}
+    columns = {"scan": [scan.scan for scan in scans[:4]], "dataset": "ds", "label": "A", "flag": flags}
+    columns |= {"reason": None, "precision": "fp32"}
     volumes = pd.DataFrame(columns | {"volume_ml": [1.0, 2.0, 3.0, 900.0]})
     comparison = pd.DataFrame({"lesion_scans": [], "lesion_free_scans": []})
     write_summary(config, Results(tmp_path), scans, volumes, comparison)
@@ -167,3 +179,173 @@ def test_a_flag_reaches_the_summary_and_the_statistics(tmp_path: Path) -> None:
     assert "low registration quality" in text.split("To look at")[1]
     (row,) = volume_summary(volumes)
     assert (row["scans"], row["flagged"], row["median"], row["largest"]) == (3, 1, 2.0, 3.0)
+
+
+class Archive:
+    """A small archive, and what the stages leave of its scans, which here is text."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.results = Results(folder / "results")
+
+    def add(self, root: str, *labels: str, seed: int = 0) -> None:
+        for label in labels:
+            data = np.random.default_rng([seed, *label.encode()]).integers(1, 100, (22, 24, 20)).astype("i2")
+            path = self.folder / root / f"sub-{label}/anat/sub-{label}_FLAIR.nii.gz"
+            write_image(path, Image(data, np.diag([8.0, 8.0, 8.0, 1.0])))
+
+    def config(self, root: str = "old", **changes: Any) -> Config:
+        dataset = {"root": str(self.folder / root), **changes}
+        model = {"labels": ["A"], "models": {"mine": "m"}, "results": str(self.results.root)}
+        return load_config(model | {"datasets": {"ds": dataset}})
+
+    def index(self, config: Config) -> None:
+        index(config, 1)
+        set_aside(config, self.results)
+
+    def segment(self, stage: str = "segment/mine") -> dict[str, Path]:
+        """Masks of all scans of the cohort, as a job would leave them: what is done already it leaves."""
+        files: dict[str, Path] = {}
+        rows: dict[str, list[Row]] = {}
+        for scan in read_scans(self.results.cohort, ["A"], ["FLAIR"]):
+            if not scan.included:
+                continue
+            done = state.read(self.results.state(stage, scan.shard)).get(scan.scan)
+            path = derivative(self.results.masks("mine"), scan.scan, "label-A_mask.nii.gz")
+            if done is None or done.fingerprint != scan.digest or not path.exists():
+                write_text(path, f"mask of {scan.digest}")
+                write_text(path.with_name(path.name.replace(".nii.gz", ".json")), "{}")
+                relative = {"mask_A": path.relative_to(self.results.root).as_posix()}
+                done = Row(scan.scan, "ok", scan.digest, files=relative, values={"A_ml": 1.0})
+                state.append(self.results.state(stage, scan.shard), done)
+            rows.setdefault(scan.shard, []).append(done)
+            files[scan.scan] = path
+            write_text(self.results.masks("mine") / "ds/dataset_description.json", "{}")
+        for shard, members in rows.items():
+            write_ledger(self.results.ledger(stage, shard), members)
+        return files
+
+    def aside(self) -> list[str]:
+        """Names of the images that were moved aside."""
+        return sorted(path.name for path in self.results.aside.rglob("*.nii.gz"))
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)
+
+
+def test_who_left_the_archive_leaves_the_results_and_returns_with_what_was_made(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.add("old", "1", "2", "3")
+    config = archive.config()
+    archive.index(config)
+    files = archive.segment()
+    assert archive.aside() == [] and not archive.results.left.exists()
+    shutil.move(archive.folder / "old/sub-2", archive.folder / "sub-2")
+    archive.index(config)
+    assert [path.exists() for path in files.values()] == [True, False, True]
+    assert not files["ds_sub-2"].parents[1].exists()
+    assert archive.aside() == ["sub-2_label-A_mask.nii.gz"]
+    assert len(list(archive.results.aside.rglob("*label-A_mask.json"))) == 1
+    (left,) = read_left(archive.results)
+    assert (left.scan, left.stage, left.files) == ("ds_sub-2", "segment/mine", "2")
+    assert left.reason == f"no longer in {archive.folder / 'old'}"
+    assert "ds: 1 scans are no longer in the cohort: the 2 files made of them were moved to" in caplog.text
+    listed = archive.results.left.read_text()
+    # Nothing more happens at the next index.
+    archive.index(config)
+    assert archive.results.left.read_text() == listed
+    shutil.move(archive.folder / "sub-2", archive.folder / "old/sub-2")
+    archive.index(config)
+    assert all(path.exists() for path in files.values())
+    assert archive.aside() == [] and read_left(archive.results) == []
+    assert [path.read_text() for path in archive.segment().values()] == [path.read_text() for path in files.values()]
+
+
+def test_another_archive_under_the_same_name_is_noticed_and_mixes_with_nothing(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.add("old", "1", "2", "3")
+    archive.add("new", "2", "3", "4", seed=1)
+    shutil.copytree(archive.folder / "old/sub-3", archive.folder / "new/sub-3", dirs_exist_ok=True)
+    archive.index(archive.config("old"))
+    olds = {name: path.read_text() for name, path in archive.segment().items()}
+    archive.index(archive.config("new"))
+    assert "of the 3 scans that it had 1 are there with the same contents" in caplog.text
+    assert "give it a name of its own" in caplog.text
+    delivered = sorted(path.name for path in archive.results.masks("mine").rglob("*.nii.gz"))
+    # The third is the same scan in both.
+    assert delivered == ["sub-3_label-A_mask.nii.gz"]
+    assert archive.aside() == ["sub-1_label-A_mask.nii.gz", "sub-2_label-A_mask.nii.gz"]
+    archive.segment()
+    reasons = {left.scan: left.reason for left in read_left(archive.results)}
+    assert reasons.keys() == {"ds_sub-1", "ds_sub-2"} and "another scan has this name" in reasons["ds_sub-2"]
+    # Back to the first: nobody gets a mask of another one.
+    archive.index(archive.config("old"))
+    masks = archive.segment()
+    assert {name: path.read_text() for name, path in masks.items()} == olds
+
+
+def test_an_archive_that_was_moved_is_the_same(archive: Archive, caplog: pytest.LogCaptureFixture) -> None:
+    archive.add("old", "1", "2")
+    archive.index(archive.config())
+    files = archive.segment()
+    shutil.move(archive.folder / "old", archive.folder / "new")
+    archive.index(archive.config("new"))
+    assert all(path.exists() for path in files.values()) and archive.aside() == []
+    assert "all 2 scans are there" in caplog.text or "give it a name" not in caplog.text
+
+
+def test_a_dataset_that_left_the_configuration_leaves_the_results(archive: Archive) -> None:
+    archive.add("old", "1", "2")
+    archive.add("mine", "1")
+    archive.index(archive.config())
+    archive.segment()
+    other = archive.config("mine")
+    values = other.model_dump(mode="json")
+    config = load_config(values | {"datasets": {"mine": values["datasets"]["ds"]}})
+    archive.index(config)
+    assert not list(archive.results.masks("mine").rglob("*")) and len(archive.aside()) == 2
+    assert {left.reason for left in read_left(archive.results)} == {"no dataset ds in the configuration"}
+    # Lists and ledgers of shards that nobody is in would name files that are gone.
+    assert [path.stem for path in archive.results.shard_list("x").parent.glob("*.tsv")] == ["mine-archive-0001"]
+    assert not list((archive.results.root / "ledgers").rglob("*.tsv"))
+
+
+def test_an_archive_that_is_not_mounted_moves_nothing(archive: Archive) -> None:
+    archive.add("old", "1", "2")
+    config = archive.config()
+    archive.index(config)
+    files = archive.segment()
+    shutil.move(archive.folder / "old/sub-1", archive.folder / "sub-1")
+    shutil.move(archive.folder / "old/sub-2", archive.folder / "sub-2")
+    # An index without a usable scan ends with a message.
+    with suppress(ConfigError):
+        archive.index(config)
+    assert all(path.exists() for path in files.values()) and archive.aside() == []
+
+
+def test_purge_also_takes_what_was_moved_aside(archive: Archive) -> None:
+    archive.add("old", "1", "2")
+    archive.index(archive.config())
+    archive.segment()
+    (archive.folder / "withdrawn.txt").write_text("sub-1\n")
+    config = archive.config(withdrawn=str(archive.folder / "withdrawn.txt"))
+    archive.index(config)
+    assert archive.aside() == ["sub-1_label-A_mask.nii.gz"]
+    purge(config, archive.results)
+    named = [path for path in archive.results.root.rglob("*") if "sub-1" in path.name]
+    texts = [path for path in archive.results.root.rglob("*.*") if path.is_file() and "ds_sub-1" in path.read_text()]
+    assert not named and texts == [archive.results.cohort]
+
+
+def test_the_table_of_what_left_has_a_dictionary(archive: Archive) -> None:
+    archive.add("old", "1", "2")
+    archive.index(archive.config())
+    archive.segment()
+    shutil.rmtree(archive.folder / "old/sub-2")
+    archive.index(archive.config())
+    table = read_table(archive.results.left)
+    assert set(table.columns) == set(json.loads(archive.results.left.with_suffix(".json").read_text()))

@@ -85,7 +85,18 @@ def test_imported_scores_are_shown_without_any_of_ones_own() -> None:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "spread": _spread_of}
     words = ("title", "version", "date", "segmenter", "grid", "grid_note")
-    lists = ("counts", "excluded", "failed", "flagged", "comparison", "figures", "filled_in", "volumes", "mosaics")
+    lists = (
+        "counts",
+        "excluded",
+        "left",
+        "failed",
+        "flagged",
+        "comparison",
+        "figures",
+        "filled_in",
+        "volumes",
+        "mosaics",
+    )
     context = {**dict.fromkeys(words, "-"), **{name: [] for name in lists}, "labels": ["A"]}
     template = environment.from_string(source)
     tables = [("Standard metrics", ["label", "ensemble", "n", "dice"], [["A", "theirs", "2 + 0", "0.5 [0.4, 0.6]"]])]

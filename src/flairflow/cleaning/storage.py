@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 COLUMNS: dict[str, Column] = {
     "what": column(
-        "Stage that wrote the files; or models, checkpoints, report, or records (all that runs resume from)"
+        "Stage that wrote the files; or models, checkpoints, report, records (all that runs resume from), or aside (of "
+        "scans that are no longer in the cohort)"
     ),
     "scans": column("Scans that have such files; n/a where files are not by scan"),
     "files": column("Number of files"),
@@ -49,6 +50,7 @@ def measure(results: Results) -> pd.DataFrame:
     for what, folders in (
         ("models", [results.models]),
         ("report", [results.report.parent]),
+        ("aside", [results.aside]),
         ("records", results.record_folders),
     ):
         sizes = [path.lstat().st_size for path in _files_below(folders) if path not in checkpoints]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow import __version__
+from flairflow.cleaning.aside import read_gone
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
 from flairflow.cohort.sharding import stage_rows
@@ -51,6 +52,7 @@ def write_report(config: Config, results: Results) -> None:
         "grid": config.evaluation.grid,
         "counts": cohort_counts(scans, registered, config.labels),
         "excluded": _excluded(scans),
+        "left": sorted(read_gone(results).items()),
         "failed": _pairs(volumes[volumes["reason"].notna()], "reason"),
         "flagged": _pairs(volumes[volumes["flag"].notna()], "flag"),
         "comparison": scored(comparison).to_dict("records"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from flairflow.cleaning.aside import read_gone
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.evaluation.tables import mixed_precisions
@@ -39,6 +40,8 @@ def write_summary(
     if mixed := mixed_precisions(volumes):
         lines.append(f"  {mixed}")
     lines += _most_common([scan.reason for scan in scans if not scan.included] + list(failed["reason"]), "reasons")
+    if gone := read_gone(results):
+        lines.append(f"  {len(gone)} more are no longer in the cohort (what was made of them: {results.left})")
     if len(flagged):
         lines += ["", f"To look at before the volumes are used (column flag of {results.table('volumes')}):"]
         lines += _most_common(list(flagged["flag"]), "flags")
