@@ -23,8 +23,8 @@ log = logging.getLogger("flairflow")
 
 # What shells report of a program that Ctrl-C ended.
 INTERRUPTED = 128 + signal.SIGINT
-# The work on shards: a scan that kills its process is a row, and the others go on.
-GUARDED = ("register", "preprocess", "pseudolabel", "segment-shard", "segment-archive", "evaluate")
+# The work on many scans: one that kills its process is a row, and the others go on.
+GUARDED = ("register", "preprocess", "pseudolabel", "segment-shard", "segment-archive", "evaluate", "segment")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,12 +17,14 @@ import pytest
 from scipy import ndimage
 
 from conftest import MakeImage
-from flairflow.cli import main
+from flairflow import cli
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.inference.single_inputs import brain_masks, find_inputs, likely_device, sort_out
+from flairflow.inference import single
+from flairflow.inference.single_inputs import Input, brain_masks, find_inputs, likely_device, sort_out
+from flairflow.inference.single_table import Row
 from flairflow.network import boxed
 from flairflow.network.boxed import default_model, model_folder
 from flairflow.tables import read_table
@@ -77,7 +81,8 @@ def write_head(path: Path, cortex: float, white: float, csf: float) -> Path:
 
 
 def segment(*arguments: object) -> int:
-    return main(["segment", *map(str, arguments), "--threads", "1"])
+    """The command in this process, without its guard, which would hide what it prints."""
+    return cli._run(cli._parser().parse_args(["segment", *map(str, arguments), "--threads", "1"]))
 
 
 def test_a_bad_image_is_a_row_and_the_others_are_segmented(
@@ -131,6 +136,26 @@ def test_rows_stay_and_what_is_there_is_skipped_until_it_changes(tmp_path: Path,
     assert segment(first, "--model", model, "--out", out, *mask, "--skip-existing") == 0
     assert dseg.stat().st_mtime_ns > before
     assert list(read_table(out / "volumes.tsv")["name"]) == ["a", "none"]
+
+
+def test_an_image_that_ends_the_process_is_a_row(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write_head(tmp_path / f"{name}.nii.gz", cortex=110, white=90, csf=20) for name in "abc"]
+    work = single.segment_image
+
+    def crash(image: Input, *others: Any) -> Row:
+        if image.name == "b":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(image, *others)
+
+    monkeypatch.setattr(single, "segment_image", crash)
+    masks = [word for _ in paths for word in ("--brain-mask", str(tmp_path / "brain.nii.gz"))]
+    out = tmp_path / "out"
+    options = [*map(str, paths), "--model", str(model), "--out", str(out), *masks, "--threads", "1"]
+    assert cli.main(["segment", *options]) == 1
+    table = read_table(out / "volumes.tsv", text=True).set_index("name")
+    assert list(table.index) == ["a", "b", "c"]
+    assert "SIGKILL" in table["reason"]["b"] and table["A_ml"]["a"] and table["A_ml"]["c"]
+    assert not list(out.glob(".begun*")), "the next run tries it again"
 
 
 def test_a_brain_mask_of_another_grid_fails_its_image(tmp_path: Path, model: Path, make_image: MakeImage) -> None:

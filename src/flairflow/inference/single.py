@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flairflow import stages
@@ -22,6 +23,7 @@ from flairflow.inference.single_inputs import Input
 from flairflow.inference.single_table import Row, SingleTable
 from flairflow.preprocessing.prepare import prepare, prepared_values
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
+from flairflow.shards.begun import Begun
 
 log = logging.getLogger(__name__)
 
@@ -47,20 +49,31 @@ class Wishes:
 
 def segment_all(inputs: Sequence[Input], ensemble: Ensemble, folder: Path, wishes: Wishes, draw: Draw) -> Iterator[Row]:
     """Segment images one by one and write their masks, a picture each and one table of volumes to `folder`; a row for
-    each as it is finished. What is wrong with one image, even a bug that only it meets, is its row's `reason`.
+    each as it is finished. What is wrong with one image, a bug that only it meets or a crash included, is its row's
+    `reason` (`shards.guard` has to watch for crashes).
 
     Raises ConfigError when the models read more than one sequence.
     """
     if len(ensemble.images) > 1:
         raise ConfigError(f"these models read {', '.join(ensemble.images)}: use the workflow, which registers them")
     table = SingleTable(folder, ensemble.labels)
-    for image in inputs:
-        row = _row(image, ensemble, folder, wishes, draw, table)
-        table.add(row)
-        yield row
+    # Of this run alone: its guard stays the same when a crash has the work started again.
+    path = folder / f".begun-{os.getppid()}.jsonl"
+    if path.exists():
+        wishes = replace(wishes, skip_existing=True)
+    notes = Begun(path)
+    try:
+        for image in inputs:
+            row = _row(image, ensemble, folder, wishes, draw, table, notes)
+            table.add(row)
+            yield row
+    finally:
+        notes.finish()
 
 
-def _row(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes, draw: Draw, table: SingleTable) -> Row:
+def _row(
+    image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes, draw: Draw, table: SingleTable, notes: Begun
+) -> Row:
     start = time.monotonic()
     about: Row = {"name": image.name, "image": str(image.path), "flag": None, "reason": None, "fingerprint": None}
     try:
@@ -70,12 +83,18 @@ def _row(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes, draw: D
         before = table.done(image.name, fingerprint)
         if wishes.skip_existing and before and _output(folder, image.name, "dseg.nii.gz").is_file():
             return before
+        if deaths := notes.deaths(image.name, fingerprint):
+            raise ScanError(f"{image.path.name}: ended the process that worked on it ({deaths[-1]})")
+        notes.begin(image.name, fingerprint)
         values = segment_image(image, ensemble, folder, wishes, draw)
+        notes.end(image.name)
     except ScanError as problem:
+        notes.end(image.name)
         return about | {"reason": str(problem)}
     except ConfigError:
         raise
     except Exception as problem:
+        notes.end(image.name)
         log.exception("%s: an unexpected error; the other images go on", image.path)
         return about | {"reason": f"unexpected error: {type(problem).__name__}: {problem}"}
     return about | values | {"fingerprint": fingerprint, "seconds": round(time.monotonic() - start, 1)}
