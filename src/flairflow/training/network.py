@@ -10,6 +10,7 @@ from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from flairflow.config.models import NetworkSettings
+from flairflow.training.norm import normalise_in_slabs
 
 # DynUNet's names of the layers that give logits.
 HEADS = ("output_block.", "deep_supervision_heads.")
@@ -22,6 +23,7 @@ def build_network(settings: NetworkSettings, images: int, channels: int) -> nn.M
     to its size; in evaluation (B, channels, X, Y, Z).
     """
     network: nn.Module = DynUNet(**network_arguments(settings, images, channels))
+    normalise_in_slabs(network)
     return network
 
 
