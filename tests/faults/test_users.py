@@ -169,7 +169,7 @@ def test_a_flag_reaches_the_summary_and_the_statistics(tmp_path: Path) -> None:
     config = load_config({"labels": ["A"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}})
     scans = [a_scan(f"ds_sub-{number}") for number in range(4)] + [a_scan("ds_sub-bad", "damaged")]
     flags = [None, None, None, "low registration quality"]
-    columns = {"scan": [scan.scan for scan in scans[:4]], "dataset": "ds", "label": "A", "flag": flags}
+    columns: dict[str, Any] = {"scan": [scan.scan for scan in scans[:4]], "dataset": "ds", "label": "A", "flag": flags}
     columns |= {"reason": None, "precision": "fp32"}
     volumes = pd.DataFrame(columns | {"volume_ml": [1.0, 2.0, 3.0, 900.0]})
     comparison = pd.DataFrame({"lesion_scans": [], "lesion_free_scans": []})
