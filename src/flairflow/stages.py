@@ -53,7 +53,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "register": (
-        2,
+        3,
         lambda config: {
             "registration": _dump(config.registration),
             "labels": config.labels,

@@ -6,17 +6,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.errors import ScanError
 from flairflow.files import appending, json_lines, write_text
+
+if TYPE_CHECKING:
+    from flairflow.images.grid import Grid
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +31,8 @@ FILES_PER_MESSAGE = 1000
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at one file found. `problem` is empty for a sound file; `values` are those of a mask."""
+    """What a look at one file found. `problem` is empty for a sound file; `values` are those of a mask; `other` is the
+    second matrix of its header, where that says something else; `note` what was odd about it, and how it was read."""
 
     size: int
     modified: int
@@ -35,7 +40,17 @@ class Finding:
     digest: str = ""
     shape: tuple[int, ...] = ()
     affine: tuple[float, ...] = ()
+    other: tuple[float, ...] = ()
     values: tuple[int, ...] = ()
+    note: str = ""
+
+    @property
+    def grids(self) -> list[Grid]:
+        """Where the file's voxels stand, by each matrix of its header."""
+        from flairflow.images.grid import Grid
+
+        x, y, z = self.shape
+        return [Grid((x, y, z), np.array(matrix).reshape(4, 4)) for matrix in (self.affine, self.other) if matrix]
 
 
 def check_scans(scans: Iterable[Scan], roots: Mapping[str, Path], kept: Path, threads: int) -> list[Scan]:
@@ -46,28 +61,46 @@ def check_scans(scans: Iterable[Scan], roots: Mapping[str, Path], kept: Path, th
     scans = list(scans)
     findings = _look(_files(scans), roots, kept, threads)
     judged = [_judge(scan, {path: findings[scan.dataset, path] for path, _ in _files_of(scan)}) for scan in scans]
-    return _without_unused_values(judged, findings)
+    return _of_known_meaning(judged, findings)
 
 
-def _without_unused_values(scans: list[Scan], findings: Mapping[tuple[str, str], Finding]) -> list[Scan]:
-    """Exclude scans whose masks hold something while no mask of their dataset holds what means the label: `values` of
-    1 for masks of 0 and 255 would turn every lesion into a known absence."""
-    held: dict[tuple[str, str], set[int]] = {}
+def _of_known_meaning(scans: list[Scan], findings: Mapping[tuple[str, str], Finding]) -> list[Scan]:
+    """Exclude scans whose masks hold values of which it is not known whether they mean the label.
+
+    That is decided over all masks of a label in a dataset. Without `values` in the configuration one value means it:
+    the one that most masks hold, the lowest of several; each mask that holds another one is unclear. With `values`, a
+    mask is at fault that holds something while no mask of its dataset holds them: `values` of 1 for masks of 0 and 255
+    would turn every lesion into a known absence.
+    """
+    held: dict[tuple[str, str], Counter[int]] = {}
     for scan in scans:
         for label, mask in scan.masks.items():
             if mask.path and scan.included:
-                held.setdefault((scan.dataset, label), set()).update(findings[scan.dataset, mask.path].values)
+                held.setdefault((scan.dataset, label), Counter()).update(
+                    _meant(mask, findings[scan.dataset, mask.path])
+                )
     for index, scan in enumerate(scans):
         for label, mask in scan.masks.items():
-            values = held.get((scan.dataset, label), set())
-            if mask.path and mask.values and not values & set(mask.values):
-                others = set(findings[scan.dataset, mask.path].values) - {0} - set(mask.ignore_values)
-                if others:
-                    shown = ", ".join(map(str, sorted(others)[:8]))
-                    scans[index] = scan.excluded(
-                        f"{Path(mask.path).name}: holds {shown}, and no mask of its dataset holds labels.{label}.values"
-                    )
+            if not (mask.path and scan.included):
+                continue
+            values, counts = _meant(mask, findings[scan.dataset, mask.path]), held[scan.dataset, label]
+            shown, name = ", ".join(map(str, values[:8])), Path(mask.path).name
+            hint = f"say under labels.{label}.values which mean {label}"
+            usual = min(counts, key=lambda value: (-counts[value], value)) if counts else 0
+            if mask.values and values and not set(counts) & set(mask.values):
+                scans[index] = scan.excluded(
+                    f"{name}: holds {shown}, and no mask of its dataset holds labels.{label}.values"
+                )
+            elif not mask.values and len(values) > 1:
+                scans[index] = scan.excluded(f"{name}: has several values ({shown}); {hint}")
+            elif not mask.values and values and values != [usual]:
+                scans[index] = scan.excluded(f"{name}: holds {shown}, most masks of its dataset {usual}; {hint}")
     return scans
+
+
+def _meant(mask: Mask, finding: Finding) -> list[int]:
+    """The values of a mask of which each may mean the label."""
+    return sorted(set(finding.values) - {0} - set(mask.ignore_values))
 
 
 def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
@@ -84,32 +117,32 @@ def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
         voxel_mm="x".join(f"{edge:.4g}" for edge in _spacing(reference)),
         digest=_digest(scan, findings),
     )
-    for label, mask in scan.masks.items():
+    scan = scan.noted(*(findings[path].note for path, _ in _files_of(scan)))
+    for mask in scan.masks.values():
         if mask.annotation != "mask":
             continue
-        if problem := _mask_problem(label, mask, findings, reference):
-            return scan.excluded(problem)
-    if scan.brain_mask and not _on_grid(findings[scan.brain_mask], reference):
-        return scan.excluded(
-            f"{Path(scan.brain_mask).name}: brain mask is not on the grid of {Path(reference_path).name}"
-        )
+        image = mask.drawn_on or reference_path
+        for path, what in ((mask.path, "mask"), (mask.ignore_path, "ignore mask")):
+            scan = _on_its_image(scan, path, image, what, findings) if path else scan
+    if scan.brain_mask:
+        scan = _on_its_image(scan, scan.brain_mask, reference_path, "brain mask", findings)
+        if findings[scan.brain_mask].values == (0,):
+            scan = scan.excluded(f"{Path(scan.brain_mask).name}: brain mask is empty")
     return scan
 
 
-def _mask_problem(label: str, mask: Mask, findings: Mapping[str, Finding], reference: Finding) -> str:
-    name = Path(mask.path).name
-    image = findings[mask.drawn_on] if mask.drawn_on else reference
-    if not _on_grid(findings[mask.path], image):
-        return f"{name}: mask is not on the grid of the image it was drawn on (shape or position differ)"
-    if mask.ignore_path and not _on_grid(findings[mask.ignore_path], image):
-        return f"{Path(mask.ignore_path).name}: ignore mask is not on the grid of the image it was drawn on"
-    meant = set(findings[mask.path].values) - {0} - set(mask.ignore_values)
-    if len(findings[mask.path].values) >= MOST_VALUES:
-        return f"{name}: values are no mask ({MOST_VALUES} or more different ones)"
-    if not mask.values and len(meant) > 1:
-        shown = ", ".join(map(str, sorted(meant)[:8]))
-        return f"{name}: has several values ({shown}); say under labels.{label}.values which mean {label}"
-    return ""
+def _on_its_image(scan: Scan, path: str, image: str, what: str, findings: Mapping[str, Finding]) -> Scan:
+    """The scan with a note if a mask has the voxels of its image in another order, excluded if it is none of it."""
+    from flairflow.images.order import how_apart, is_reordered, order_between
+
+    mask, of, name = findings[path], findings[image], Path(path).name
+    if len(mask.values) >= MOST_VALUES:
+        return scan.excluded(f"{name}: values are no mask ({MOST_VALUES} or more different ones)")
+    order = order_between(mask.grids, of.grids)
+    if order is not None:
+        return scan.noted(f"{name}: voxels are in another order than its image's" if is_reordered(order) else "")
+    why = "; ".join(filter(None, (how_apart(mask.grids[0], of.grids[0]), of.note, mask.note)))
+    return scan.excluded(f"{name}: {what} is not on the grid of {Path(image).name} ({why})")
 
 
 def _files_of(scan: Scan) -> list[tuple[str, Kind]]:
@@ -157,8 +190,9 @@ def _line(dataset: str, path: str, finding: Finding) -> str:
 def _read(kept: Path) -> dict[tuple[str, str], Finding]:
     findings = {}
     for dataset, path, values in json_lines(kept):
-        tuples = {key: tuple(values[key]) for key in ("shape", "affine", "values")}
-        findings[dataset, path] = Finding(**{**values, **tuples})
+        if set(values) == {entry.name for entry in fields(Finding)}:
+            tuples = {key: tuple(values[key]) for key in ("shape", "affine", "other", "values")}
+            findings[dataset, path] = Finding(**{**values, **tuples})
     return findings
 
 
@@ -175,12 +209,15 @@ def _finding(path: Path, kind: Kind, earlier: Finding | None) -> Finding:
         return earlier
     try:
         image = read_image(path) if kind == "image" else read_labels(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except ScanError as problem:
         return Finding(size, modified, problem=str(problem))
+    except (OSError, MemoryError) as problem:
+        return Finding(size, modified, problem=f"{path.name}: cannot be read ({problem or type(problem).__name__})")
     values = tuple(int(value) for value in np.unique(image.data)[:MOST_VALUES]) if kind == "mask" else ()
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    affine = tuple(float(number) for number in image.affine.ravel())
-    return Finding(size, modified, digest=digest, shape=image.data.shape, affine=affine, values=values)
+    affine, other = (() if m is None else tuple(map(float, m.ravel())) for m in (image.affine, image.other))
+    note = "; ".join(image.notes)
+    return Finding(size, modified, "", digest, image.data.shape, affine, other, values, note)
 
 
 def _digest(scan: Scan, findings: Mapping[str, Finding]) -> str:
@@ -189,16 +226,6 @@ def _digest(scan: Scan, findings: Mapping[str, Finding]) -> str:
     contents = [findings[path].digest if path else "" for path in scan.images.values()]
     contents += [findings[path].digest for path, _ in _files_of(scan)]
     return hashlib.sha256(json.dumps([contents, meaning]).encode()).hexdigest()
-
-
-def _on_grid(finding: Finding, of: Finding) -> bool:
-    from flairflow.images.grid import Grid, same_grid
-
-    def grid(finding: Finding) -> Grid:
-        x, y, z = finding.shape
-        return Grid((x, y, z), np.array(finding.affine).reshape(4, 4))
-
-    return same_grid(grid(finding), grid(of))
 
 
 def _spacing(finding: Finding) -> list[float]:

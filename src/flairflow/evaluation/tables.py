@@ -42,6 +42,7 @@ VOLUME_COLUMNS: dict[str, Column] = {
         levels={"fp32": "32 bits", "bf16": "16 bits with the range of 32", "fp16": "16 bits"},
     ),
     "flag": column("What to look at before the volume is used, such as a doubtful registration"),
+    "note": column("How its images were read where that was not plain, and what was clipped"),
     "reason": column("Why there is no volume"),
 }
 THRESHOLD_COLUMNS: dict[str, Column] = {
@@ -81,8 +82,8 @@ def write_volumes(config: Config, results: Results) -> None:
             share = 100 * float(volume) / float(brain) if volume is not None and brain else None
             session = f"ses-{scan.session}" if scan.session else None
             about = (scan.scan, scan.dataset, f"sub-{scan.participant}", session, scan.split or None, label)
-            how = (config.segmenter, row.values.get("precision"), row.values.get("flag"), row.reason or None)
-            rows.append((*about, volume, brain, share, *how))
+            how = (config.segmenter, row.values.get("precision"), row.values.get("flag"))
+            rows.append((*about, volume, brain, share, *how, row.values.get("note"), row.reason or None))
     table = pd.DataFrame(rows, columns=list(VOLUME_COLUMNS))
     if mixed := mixed_precisions(table):
         log.warning("%s", mixed)

@@ -32,15 +32,26 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A three-dimensional image: data (X, Y, Z) and its affine from voxel indices to RAS millimetres."""
+    """A three-dimensional image: data (X, Y, Z) and its affine from voxel indices to RAS millimetres.
+
+    other : the second matrix of its header, where it says something else.
+    notes : what was odd about its file, and how it was read.
+    """
 
     data: Array
     affine: Array
+    other: Array | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Grid:
         x, y, z = self.data.shape
         return Grid((x, y, z), self.affine)
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The grid by each matrix of its header, the one that counts first."""
+        return (self.grid,) if self.other is None else (self.grid, Grid(self.grid.shape, self.other))
 
 
 def same_grid(first: Grid, second: Grid, tolerance: float = 0.1) -> bool:
@@ -48,7 +59,11 @@ def same_grid(first: Grid, second: Grid, tolerance: float = 0.1) -> bool:
     `tolerance` times the smallest voxel edge. Headers of one scan differ by rounding; half a voxel is an error."""
     if first.shape != second.shape:
         return False
+    return bool(furthest_apart(first, second) <= tolerance * min(first.spacing.min(), second.spacing.min()))
+
+
+def furthest_apart(first: Grid, second: Grid) -> float:
+    """How far the corners of the first grid's shape lie apart by the two affines, in mm: the largest distance."""
     corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
     corners[:, :3] *= np.array(first.shape) - 1
-    apart = np.linalg.norm(corners @ (first.affine - second.affine).T, axis=1).max()
-    return bool(apart <= tolerance * min(first.spacing.min(), second.spacing.min()))
+    return float(np.linalg.norm(corners @ (first.affine - second.affine).T, axis=1).max())

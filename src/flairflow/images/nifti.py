@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import zlib
+import math
+import os
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from flairflow.errors import ScanError
 from flairflow.files import atomic
 from flairflow.images.grid import Array, Image
+from flairflow.images.placement import Placement, check_plausible, placed_like, placement
+
+# A head in voxels of a quarter of a millimetre has fewer.
+MOST_VOXELS = 2**29
+
+# What deflate can shrink at most: a file cannot hold more than this times its size.
+MOST_COMPRESSION = 1032
+
+# Bytes of a voxel in memory beside the stored ones: as float32, and whether it is finite.
+WORKING_BYTES = 5
 
 
 def read_image(path: Path) -> Image:
-    """Read a three-dimensional image as float32 (X, Y, Z).
+    """Read a three-dimensional image of a head as float32 (X, Y, Z).
 
     Raises ScanError naming the file when it is missing, unreadable, truncated, not three-dimensional,
-    empty (all zero) or has non-finite voxels.
+    empty (all zero), has non-finite voxels, or voxels or a field of view that no scan of a head has.
     """
     image = read_map(path)
+    check_plausible(image.grid, path.name)
     if not image.data.any():
         raise ScanError(f"{path.name}: all voxels are zero")
     return image
@@ -30,11 +41,12 @@ def read_image(path: Path) -> Image:
 def read_map(path: Path) -> Image:
     """Read a map, such as of probabilities, as float32 (X, Y, Z); an all-zero one is fine. Raises ScanError naming the
     file as `read_image` does otherwise."""
-    image, data = _load(path)
-    data = data.astype(np.float32)
+    data, placed = _load(path)
+    with np.errstate(over="ignore"):
+        data = data.astype(np.float32)
     if not np.isfinite(data).all():
         raise ScanError(f"{path.name}: has voxels that are not finite (NaN or infinity)")
-    return Image(data, image.affine)
+    return Image(data, placed.affine, placed.other, placed.notes)
 
 
 def read_labels(path: Path) -> Image:
@@ -42,20 +54,23 @@ def read_labels(path: Path) -> Image:
 
     Raises ScanError naming the file as `read_image` does, and when a value is no whole number.
     """
-    image, data = _load(path)
+    data, placed = _load(path)
     if not np.isfinite(data).all():
         raise ScanError(f"{path.name}: mask has voxels that are not finite (NaN or infinity)")
     # Masks stored with a scale come back with rounding errors.
     if not np.allclose(data, np.rint(data), rtol=0, atol=1e-3):
         raise ScanError(f"{path.name}: values are no mask (fractions, between {data.min():g} and {data.max():g})")
-    return Image(np.rint(data).astype(np.int32), image.affine)
+    if max(abs(float(data.min())), abs(float(data.max()))) > np.iinfo(np.int32).max:
+        raise ScanError(f"{path.name}: values are no mask (between {data.min():g} and {data.max():g})")
+    return Image(np.rint(data).astype(np.int32), placed.affine, placed.other, placed.notes)
 
 
 def write_image(path: Path, image: Image, like: Path | None = None, slope: float | None = None) -> None:
     """Write a NIfTI-1 file atomically; compressed if the name ends in `.gz`.
 
     image : bool data is stored as uint8, otherwise in its own type.
-    like  : a NIfTI file whose qform and sform codes are taken over (same grid); else both say "scanner".
+    like  : a NIfTI file of the same grid whose matrices, codes and unit of length are taken over as they stand; else
+            qform and sform both hold the image's affine, and say "scanner".
     slope : store as int16 in steps of `slope` (values are clipped to what int16 can hold); uint8 data are such steps
             already and are stored as they are. A further axis after the three of space is fine.
     """
@@ -63,11 +78,14 @@ def write_image(path: Path, image: Image, like: Path | None = None, slope: float
     if slope is not None and data.dtype != np.uint8:
         data = np.clip(np.rint(data / slope), -32767, 32767).astype(np.int16)
     file = nib.Nifti1Image(data, image.affine)
-    qform_code, sform_code = _form_codes(like)
     # A qform cannot hold shear: where the source has one, only its sform is meant.
-    file.set_sform(image.affine, sform_code)
-    file.set_qform(image.affine, qform_code)
+    file.set_sform(image.affine, 1)
+    file.set_qform(image.affine, 1)
     file.header.set_xyzt_units("mm")
+    if (source := _nifti_header(like)) is not None:
+        placed_like(file.header, source)
+        # Saving would else see an affine that the header no longer has, and write it in.
+        file = nib.Nifti1Image(data, None, file.header)
     if slope is not None:
         file.header.set_slope_inter(slope, 0)
     with atomic(path) as partial:
@@ -87,38 +105,58 @@ def memory_map(path: Path) -> tuple[Array, float, Array]:
     return stored, 1.0 if slope is None else float(slope), header.get_best_affine()
 
 
-def _load(path: Path) -> tuple[Any, Array]:
-    if not path.exists():
-        link = " (a broken link: was the content fetched?)" if path.is_symlink() else ""
-        raise ScanError(f"{path.name}: file not found{link}")
+def _load(path: Path) -> tuple[Array, Placement]:
+    if not path.is_file():
+        link = " (a broken link: was the content fetched?)" if path.is_symlink() and not path.exists() else ""
+        raise ScanError(f"{path.name}: {'is no file' if path.exists() else 'file not found'}{link}")
     try:
         image: Any = nib.load(path)
-        if len(image.shape) == 4 and image.shape[3] == 1:
-            image = image.slicer[..., 0]
-        if len(image.shape) != 3 or min(image.shape) < 2:
-            shape = " x ".join(map(str, image.shape))
-            raise ScanError(f"{path.name}: not a three-dimensional image (shape {shape})")
-        data = np.asanyarray(image.dataobj)
+        shape = _spatial(image.shape, path)
+        _check_room(image, path)
+        data = np.asanyarray(image.dataobj).reshape(shape)
+        placed = placement(image, path.name)
     except ScanError:
         raise
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
-        message = " ".join(str(error).replace(str(path), path.name).split())
+    # Readers raise what they like on damaged files, and whatever it is, it is this file's fault alone.
+    except Exception as error:
+        message = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
         raise ScanError(f"{path.name}: cannot be read, damaged or truncated ({message[:200]})") from error
     if data.dtype.names or np.iscomplexobj(data):
         raise ScanError(f"{path.name}: voxels are no single real numbers ({data.dtype})")
-    if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9 or not np.isfinite(image.affine).all():
-        raise ScanError(f"{path.name}: its header gives no usable voxel-to-world affine")
-    return image, data
+    return data, placed
 
 
-def _form_codes(like: Path | None) -> tuple[int, int]:
-    if like is None:
-        return 1, 1
-    header: Any = nib.load(like).header
-    if not isinstance(header, nib.Nifti1Header):
-        return 1, 1
-    qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
-    return (qform_code, sform_code) if qform_code or sform_code else (1, 1)
+def _spatial(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
+    """The three axes of space; further ones of one element say nothing."""
+    if len(shape) < 3 or min(shape[:3]) < 2 or math.prod(shape[3:]) != 1:
+        raise ScanError(f"{path.name}: not a three-dimensional image (shape {' x '.join(map(str, shape))})")
+    x, y, z = map(int, shape[:3])
+    return x, y, z
+
+
+def _check_room(image: Any, path: Path) -> None:
+    """Raise ScanError where a header asks for more than its file can hold, a head can need, or this machine has."""
+    voxels = math.prod(map(int, image.shape))
+    wanted = voxels * int(image.get_data_dtype().itemsize)
+    # The voxels of a pair of files are in the other one.
+    file = Path(image.file_map["image"].filename or path)
+    there = file.stat().st_size * (1 if file.suffix in (".nii", ".img", ".mgh") else MOST_COMPRESSION)
+    if wanted > there and file.suffix != ".bz2":
+        raise ScanError(
+            f"{path.name}: cannot be read, damaged or truncated (its header asks for {wanted / 1e6:,.1f} MB of voxels, "
+            f"the file has {file.stat().st_size / 1e6:,.1f} MB)"
+        )
+    if voxels > MOST_VOXELS:
+        raise ScanError(f"{path.name}: {voxels:,} voxels are more than an image of a head has (up to {MOST_VOXELS:,})")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if (needed := wanted + voxels * WORKING_BYTES) > memory:
+        raise ScanError(f"{path.name}: takes {needed / 1e9:.1f} GB of memory, this machine has {memory / 1e9:.1f} GB")
+
+
+def _nifti_header(path: Path | None) -> Any:
+    """The header of a NIfTI file; None for files of another kind, which say where they stand in their own way."""
+    header = nib.load(path).header if path is not None else None  # type: ignore[attr-defined]
+    return header if isinstance(header, nib.Nifti1Header) else None
 
 
 def _save_stored_integers(file: Any, stored: Array, slope: float, path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from flairflow import stages
 from flairflow.config.models import RegistrationSettings
 from flairflow.errors import ConfigError, ScanError
-from flairflow.images.grid import Array, Image, same_grid
+from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.one_pass import segment_images
@@ -21,7 +21,7 @@ from flairflow.inference.outputs import flag_of, write_segmentation
 from flairflow.inference.segment import Segmentation, segment_prepared
 from flairflow.inference.single_inputs import Input
 from flairflow.inference.single_table import Row, SingleTable
-from flairflow.preprocessing.prepare import prepare, prepared_values
+from flairflow.preprocessing.prepare import prepare, prepared_values, usable_brain
 from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
 from flairflow.shards.begun import Begun
 
@@ -136,12 +136,9 @@ def _segment(
 def _brain(path: Path, image: Image, wishes: Wishes) -> tuple[Array | None, str]:
     """The brain mask (X, Y, Z) bool that does not come from the image itself, and where it comes from."""
     if given := wishes.masks.get(path):
-        mask = read_labels(given)
-        if not same_grid(mask.grid, image.grid):
-            raise ScanError(f"{given.name}: this brain mask is not on the grid of {path.name}")
-        return mask.data > 0, given.name
+        return usable_brain(read_labels(given), image, given.name), given.name
     if wishes.brain == "synthstrip":
-        return synthstrip_brain_mask(path), wishes.brain
+        return synthstrip_brain_mask(path, image), wishes.brain
     return None, wishes.brain
 
 

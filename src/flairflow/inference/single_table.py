@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 TABLE = "volumes.tsv"
 # Columns of text; all others are numbers.
-WORDS = ("name", "image", "flag", "reason", "brain_mask", "fingerprint")
+WORDS = ("name", "image", "flag", "note", "reason", "brain_mask", "fingerprint")
 
 
 class SingleTable:
@@ -54,6 +54,7 @@ def _columns(labels: Sequence[str], rows: Mapping[str, Row]) -> dict[str, Column
         **{f"{label}_ml": column(f"Volume of {label} in the image", "ml") for label in labels},
         "brain_ml": column("Volume of the brain mask", "ml"),
         "flag": column("What to look at before the volumes are used, such as a doubtful brain mask"),
+        "note": column("How the image was read where that was not plain, and what was clipped"),
         "reason": column("Why there are no volumes"),
         "brain_mask": column("Where the brain mask comes from"),
         "seconds": column("Time it took", "s"),

@@ -44,13 +44,16 @@ def segment_archive_scan(scan: Scan, ensemble: Ensemble, name: str, config: Conf
     """Segment one scan of the cohort from its images, with no files in between, and write its masks: the same ones as
     by way of `register` and `preprocess`. Raises ScanError."""
     root = config.datasets[scan.dataset].root
+    images = {sequence: read_image(root / path) if path else None for sequence, path in scan.images.items()}
+    reference = images[config.reference]
+    assert reference is not None
     segmentation, values = segment_images(
-        {sequence: read_image(root / path) if path else None for sequence, path in scan.images.items()},
+        images,
         ensemble,
         registration=config.registration,
         preprocessing=config.preprocessing,
         seed=config.seed,
-        brain=given_brain_mask(scan, config),
+        brain=given_brain_mask(scan, reference, config),
     )
     return _deliver(scan, segmentation, values, ensemble, name, config, results)
 

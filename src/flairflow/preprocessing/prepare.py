@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy as np
 from flairflow.config.models import PreprocessingSettings
 from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.order import brought_over
 from flairflow.images.resample import crop, ras_grid, resample, resample_masks
 from flairflow.preprocessing.bias import correct_bias
 from flairflow.preprocessing.contrast import contrast_flag
 
-LEAST_BRAIN_ML = 300.0
+# No grown-up's brain has less, and no head as much (ml).
+LEAST_BRAIN_ML, MOST_BRAIN_ML = 300.0, 2500.0
 # Adults' brains are smaller or larger than this too rarely to be believed without a look (ml).
 USUAL_BRAIN_ML = (700.0, 2200.0)
 
@@ -32,6 +34,7 @@ class Prepared:
              scan lacks is 0.
     there  : which of the sequences the scan has.
     brain  : (X, Y, Z) bool.
+    notes  : how the images were read where that was not plain; a scan read from files has none.
     """
 
     images: Array
@@ -39,6 +42,7 @@ class Prepared:
     brain: Array
     grid: Grid
     native: Grid
+    notes: tuple[str, ...] = ()
 
     @property
     def brain_ml(self) -> float:
@@ -56,13 +60,11 @@ def prepare(
 
     to_sequence : for each image the 4x4 matrix from world points of the reference to its own; None: the same space.
     brain       : (X, Y, Z) bool on the reference's grid.
-    Raises ScanError when the brain mask is too small to be one or an image is constant in it.
+    Raises ScanError when the brain mask is too small or too large to be one or an image is constant in it.
     """
     reference = images[0]
     assert reference is not None
-    volume = float(brain.sum()) * reference.grid.voxel_ml
-    if volume < LEAST_BRAIN_ML:
-        raise ScanError(f"brain mask of {volume:.0f} ml (less than {LEAST_BRAIN_ML:.0f} ml): is this a whole brain?")
+    check_brain(brain, reference.grid)
     isotropic = ras_grid(reference.grid, settings.spacing)
     inside = resample(Image(brain.astype(np.float32), reference.affine), isotropic).data >= 0.5
     where = np.argwhere(inside)
@@ -78,7 +80,9 @@ def prepare(
             channel[:] = _in_steps(standardise(resample(corrected, grid, matrix).data, inside))
     # NIfTI headers hold float32.
     grid = Grid(grid.shape, grid.affine.astype(np.float32).astype(float))
-    return Prepared(channels, tuple(image is not None for image in images), inside, grid, reference.grid)
+    there = tuple(image is not None for image in images)
+    notes = tuple(dict.fromkeys(note for image in images if image is not None for note in image.notes))
+    return Prepared(channels, there, inside, grid, reference.grid, notes)
 
 
 def prepared_values(
@@ -90,7 +94,28 @@ def prepared_values(
         brain_flag(prepared.brain_ml),
         contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0]),
     )
-    return {**values, "brain_ml": prepared.brain_ml, "flag": "; ".join(map(str, filter(None, flags))) or None}
+    return {**values, "brain_ml": prepared.brain_ml, "flag": _joined(flags), "note": _joined(prepared.notes)}
+
+
+def usable_brain(mask: Image, reference: Image, what: str) -> Array:
+    """A brain mask that came from elsewhere, bool (X, Y, Z), its voxels in the order of the reference's. Raises
+    ScanError, beginning with `what`, when it does not stand on the reference or cannot be a brain."""
+    brain: Array = brought_over(mask, reference, f"{what}: brain mask") > 0
+    check_brain(brain, reference.grid, f"{what}: ")
+    return brain
+
+
+def check_brain(brain: Array, grid: Grid, what: str = "") -> None:
+    """Raise ScanError, beginning with `what`, when a mask (X, Y, Z) bool is too small or too large to be a brain."""
+    volume = float(brain.sum()) * grid.voxel_ml
+    if volume < LEAST_BRAIN_ML:
+        raise ScanError(
+            f"{what}brain mask of {volume:.0f} ml (less than {LEAST_BRAIN_ML:.0f} ml): is this a whole brain?"
+        )
+    if volume > MOST_BRAIN_ML:
+        raise ScanError(
+            f"{what}brain mask of {volume:.0f} ml (more than {MOST_BRAIN_ML:.0f} ml): is this a brain alone?"
+        )
 
 
 def brain_flag(ml: float) -> str | None:
@@ -112,6 +137,10 @@ def standardise(data: Array, brain: Array) -> Array:
         raise ScanError("image is constant inside the brain mask")
     scored: Array = np.where(brain, (data - values.mean()) / spread, 0).astype(np.float32)
     return scored
+
+
+def _joined(texts: Iterable[object]) -> str | None:
+    return "; ".join(map(str, filter(None, texts))) or None
 
 
 def _in_steps(scores: Array) -> Array:

@@ -8,16 +8,17 @@ import tempfile
 from pathlib import Path
 
 from flairflow.errors import ConfigError, ScanError
-from flairflow.images.grid import Array
+from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_labels
+from flairflow.preprocessing.prepare import usable_brain
 
 COMMANDS = ("mri_synthstrip", "nipreps-synthstrip")
 
 
-def synthstrip_brain_mask(path: Path) -> Array:
-    """The brain mask (X, Y, Z) bool of an image file, on its grid.
+def synthstrip_brain_mask(path: Path, image: Image) -> Array:
+    """The brain mask (X, Y, Z) bool of an image file that was read as `image`, on its grid.
 
-    Raises ConfigError when no SynthStrip command is installed, ScanError when it fails on this image.
+    Raises ConfigError when no SynthStrip command is installed, ScanError when it fails on this image or gives no brain.
     """
     command = next((found for name in COMMANDS if (found := shutil.which(name))), None)
     if command is None:
@@ -30,5 +31,4 @@ def synthstrip_brain_mask(path: Path) -> Array:
         done = subprocess.run([command, "-i", str(path), "-m", str(mask)], capture_output=True, text=True, check=False)
         if done.returncode != 0 or not mask.exists():
             raise ScanError(f"SynthStrip failed on {path.name}: {done.stderr.strip()[-200:]}")
-        brain: Array = read_labels(mask).data > 0
-        return brain
+        return usable_brain(read_labels(mask), image, f"SynthStrip on {path.name}")

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from flairflow.cohort.scan import Mask
 from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.nifti import read_labels
+from flairflow.images.order import brought_over
 from flairflow.images.resample import resample
+
+
+def known_voxels(mask: Mask, root: Path, image: Image) -> tuple[Array, Array]:
+    """Where a mask below `root` says that its label is, and where it is to be ignored: bool each, in the order of the
+    voxels of the image it was drawn on. Raises ScanError naming the file when it does not stand on that image."""
+
+    def values(path: str) -> Array:
+        return brought_over(read_labels(root / path), image, f"{Path(path).name}: mask")
+
+    where, ignore = meaning(values(mask.path), mask.values, mask.ignore_values)
+    if mask.ignore_path:
+        ignore |= values(mask.ignore_path) != 0
+        where &= ~ignore
+    return where, ignore
 
 
 def meaning(values: Array, label_values: tuple[int, ...], ignore_values: tuple[int, ...]) -> tuple[Array, Array]:

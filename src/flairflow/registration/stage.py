@@ -12,9 +12,9 @@ from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config, RegistrationSettings
 from flairflow.images.grid import Array, Image
 from flairflow.images.masks import encode
-from flairflow.images.nifti import read_image, read_labels, write_image
+from flairflow.images.nifti import read_image, write_image
 from flairflow.paths import Results, derivative
-from flairflow.registration.masks import carry, meaning
+from flairflow.registration.masks import carry, known_voxels
 from flairflow.registration.rigid import Alignment, align_rigid
 from flairflow.registration.template import TEMPLATE, TemplateAlignment, align_to_template, template_brain_mask
 from flairflow.registration.transforms import write_transform
@@ -73,6 +73,7 @@ def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
 
     masks, ignored = {}, {}
     further: dict[str, Alignment] = {}
+    drawn_on = {path: images[sequence] for sequence, path in scan.images.items() if path}
     alignments: dict[str, Alignment] = {
         path: registered.sequences[sequence]
         for sequence, path in scan.images.items()
@@ -83,22 +84,18 @@ def register_scan(scan: Scan, config: Config, results: Results) -> Outcome:
         if mask.annotation == "none":
             masks[label] = np.zeros(reference.data.shape, bool)
             continue
-        drawn = read_labels(root / mask.path)
-        where, ignore = meaning(drawn.data, mask.values, mask.ignore_values)
-        if mask.ignore_path:
-            ignore |= read_labels(root / mask.ignore_path).data != 0
-            where &= ~ignore
+        if mask.drawn_on and mask.drawn_on not in drawn_on:
+            drawn_on[mask.drawn_on] = read_image(root / mask.drawn_on)
+        image = drawn_on[mask.drawn_on] if mask.drawn_on else reference
+        where, ignore = known_voxels(mask, root, image)
         if mask.drawn_on:
             if mask.drawn_on not in alignments:
                 alignments[mask.drawn_on] = align_rigid(
-                    read_image(root / mask.drawn_on),
-                    reference,
-                    seed=config.seed,
-                    minimum_quality=config.registration.minimum_quality,
+                    image, reference, seed=config.seed, minimum_quality=config.registration.minimum_quality
                 )
                 further[f"{label}_image"] = alignments[mask.drawn_on]
             matrix = alignments[mask.drawn_on].matrix
-            where, ignore = carry(where, ignore, drawn.affine, reference.grid, matrix)
+            where, ignore = carry(where, ignore, image.affine, reference.grid, matrix)
         masks[label] = where
         if ignore.any():
             ignored[label] = ignore
