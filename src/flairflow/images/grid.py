@@ -36,12 +36,14 @@ class Image:
 
     other : the second matrix of its header, where it says something else.
     notes : what was odd about its file, and how it was read.
+    name  : of that file.
     """
 
     data: Array
     affine: Array
     other: Array | None = None
     notes: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def grid(self) -> Grid:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from flairflow.errors import ScanError
 from flairflow.files import atomic
 from flairflow.images.grid import Array, Image
 from flairflow.images.placement import Placement, check_plausible, placed_like, placement
+from flairflow.images.values import unsigned
 
 # A head in voxels of a quarter of a millimetre has fewer.
 MOST_VOXELS = 2**29
@@ -31,7 +34,7 @@ def read_image(path: Path) -> Image:
     Raises ScanError naming the file when it is missing, unreadable, truncated, not three-dimensional,
     empty (all zero), has non-finite voxels, or voxels or a field of view that no scan of a head has.
     """
-    image = read_map(path)
+    image = _real(path, *_load(path, unsigned))
     check_plausible(image.grid, path.name)
     if not image.data.any():
         raise ScanError(f"{path.name}: all voxels are zero")
@@ -41,12 +44,7 @@ def read_image(path: Path) -> Image:
 def read_map(path: Path) -> Image:
     """Read a map, such as of probabilities, as float32 (X, Y, Z); an all-zero one is fine. Raises ScanError naming the
     file as `read_image` does otherwise."""
-    data, placed = _load(path)
-    with np.errstate(over="ignore"):
-        data = data.astype(np.float32)
-    if not np.isfinite(data).all():
-        raise ScanError(f"{path.name}: has voxels that are not finite (NaN or infinity)")
-    return Image(data, placed.affine, placed.other, placed.notes)
+    return _real(path, *_load(path))
 
 
 def read_labels(path: Path) -> Image:
@@ -62,7 +60,7 @@ def read_labels(path: Path) -> Image:
         raise ScanError(f"{path.name}: values are no mask (fractions, between {data.min():g} and {data.max():g})")
     if max(abs(float(data.min())), abs(float(data.max()))) > np.iinfo(np.int32).max:
         raise ScanError(f"{path.name}: values are no mask (between {data.min():g} and {data.max():g})")
-    return Image(np.rint(data).astype(np.int32), placed.affine, placed.other, placed.notes)
+    return Image(np.rint(data).astype(np.int32), placed.affine, placed.other, placed.notes, path.name)
 
 
 def write_image(path: Path, image: Image, like: Path | None = None, slope: float | None = None) -> None:
@@ -105,7 +103,16 @@ def memory_map(path: Path) -> tuple[Array, float, Array]:
     return stored, 1.0 if slope is None else float(slope), header.get_best_affine()
 
 
-def _load(path: Path) -> tuple[Array, Placement]:
+def _real(path: Path, data: Array, placed: Placement) -> Image:
+    with np.errstate(over="ignore"):
+        data = data.astype(np.float32)
+    if not np.isfinite(data).all():
+        raise ScanError(f"{path.name}: has voxels that are not finite (NaN or infinity)")
+    return Image(data, placed.affine, placed.other, placed.notes, path.name)
+
+
+def _load(path: Path, repair: Callable[[Array], Array | None] | None = None) -> tuple[Array, Placement]:
+    """The voxels and where they stand. repair : may see in stored integers, which no header scales, other ones."""
     if not path.is_file():
         link = " (a broken link: was the content fetched?)" if path.is_symlink() and not path.exists() else ""
         raise ScanError(f"{path.name}: {'is no file' if path.exists() else 'file not found'}{link}")
@@ -115,6 +122,10 @@ def _load(path: Path) -> tuple[Array, Placement]:
         _check_room(image, path)
         data = np.asanyarray(image.dataobj).reshape(shape)
         placed = placement(image, path.name)
+        if repair is not None and data.dtype == image.get_data_dtype() and (other := repair(data)) is not None:
+            limit = np.iinfo(data.dtype).max
+            note = f"{path.name}: its numbers beyond {limit} are stored as negative ones, and taken for what they were"
+            data, placed = other, replace(placed, notes=(*placed.notes, note))
     except ScanError:
         raise
     # Readers raise what they like on damaged files, and whatever it is, it is this file's fault alone.

@@ -7,6 +7,7 @@ import numpy as np
 from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Image
 from flairflow.images.resample import crop, ras_grid, resample
+from flairflow.images.values import tissue_range
 
 
 def correct_bias(image: Image, brain: Array, resolution: float) -> Image:
@@ -26,8 +27,10 @@ def correct_bias(image: Image, brain: Array, resolution: float) -> Image:
         raise ScanError(f"bias correction: fewer than 100 voxels of {resolution:g} mm in the brain mask")
     low, high = where.min(axis=0), where.max(axis=0) + 1
     coarse = crop(whole, low, high)
-    # N4 works on logarithms; voxels that are not positive carry no information on the field.
-    data = resample(Image(np.maximum(image.data, 0), image.affine), coarse).data
+    # N4 works on logarithms; voxels that are not positive carry no information on the field, nor do extremes.
+    _, most = tissue_range(image.data[brain])
+    positive = np.where(brain & (image.data > most), np.float32(most), np.maximum(image.data, 0))
+    data = resample(Image(positive, image.affine), coarse).data
     mask = covered[tuple(map(slice, low, high))] & (data > 0)
     try:
         field = ants.n4_bias_field_correction(

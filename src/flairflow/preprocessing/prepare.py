@@ -12,6 +12,7 @@ from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.order import brought_over
 from flairflow.images.resample import crop, ras_grid, resample, resample_masks
+from flairflow.images.values import tissue_range, usual
 from flairflow.preprocessing.bias import correct_bias
 from flairflow.preprocessing.contrast import contrast_flag
 
@@ -35,6 +36,7 @@ class Prepared:
     there  : which of the sequences the scan has.
     brain  : (X, Y, Z) bool.
     notes  : how the images were read where that was not plain; a scan read from files has none.
+    clipped : the share of the brain's voxels that lie beyond the range of its tissue, of the image that has most.
     """
 
     images: Array
@@ -43,6 +45,7 @@ class Prepared:
     grid: Grid
     native: Grid
     notes: tuple[str, ...] = ()
+    clipped: float = 0.0
 
     @property
     def brain_ml(self) -> float:
@@ -62,6 +65,7 @@ def prepare(
     brain       : (X, Y, Z) bool on the reference's grid.
     Raises ScanError when the brain mask is too small or too large to be one or an image is constant in it.
     """
+    images = [None if image is None else usual(image) for image in images]
     reference = images[0]
     assert reference is not None
     check_brain(brain, reference.grid)
@@ -73,16 +77,22 @@ def prepare(
     grid = crop(isotropic, low, high)
     inside = inside[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     channels = np.zeros((len(images), *grid.shape), np.float32)
+    notes = [note for image in images if image is not None for note in image.notes]
+    clipped: list[float] = []
     for channel, image, matrix in zip(channels, images, to_sequence, strict=True):
         if image is not None:
             own_brain = brain if matrix is None else _carried(brain, reference, image, matrix)
             corrected = correct_bias(image, own_brain, settings.bias_resolution) if settings.bias_correction else image
-            channel[:] = _in_steps(standardise(resample(corrected, grid, matrix).data, inside))
+            data = resample(corrected, grid, matrix).data
+            channel[:] = _in_steps(standardise(data, inside))
+            low, high = tissue_range(data[inside])
+            clipped.append(float(((data < low) | (data > high))[inside].mean()))
+            if clipped[-1]:
+                notes.append(f"{image.name or 'image'}: {100 * clipped[-1]:.2g} % of the brain's voxels clipped")
     # NIfTI headers hold float32.
     grid = Grid(grid.shape, grid.affine.astype(np.float32).astype(float))
     there = tuple(image is not None for image in images)
-    notes = tuple(dict.fromkeys(note for image in images if image is not None for note in image.notes))
-    return Prepared(channels, there, inside, grid, reference.grid, notes)
+    return Prepared(channels, there, inside, grid, reference.grid, tuple(dict.fromkeys(notes)), max(clipped))
 
 
 def prepared_values(
@@ -94,7 +104,8 @@ def prepared_values(
         brain_flag(prepared.brain_ml),
         contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0]),
     )
-    return {**values, "brain_ml": prepared.brain_ml, "flag": _joined(flags), "note": _joined(prepared.notes)}
+    noted = {"note": _joined(prepared.notes), "clipped_percent": round(100 * prepared.clipped, 4)}
+    return {**values, "brain_ml": prepared.brain_ml, "flag": _joined(flags), **noted}
 
 
 def usable_brain(mask: Image, reference: Image, what: str) -> Array:
@@ -130,12 +141,15 @@ def prepare_masks(bits: Image, count: int, prepared: Prepared) -> Array:
 
 
 def standardise(data: Array, brain: Array) -> Array:
-    """Z-score over the brain, 0 outside. Raises ScanError when the brain is constant."""
+    """Z-score over the brain, 0 outside. What lies beyond the range of its tissue is clipped, and counts for neither
+    mean nor spread. Raises ScanError when the brain is constant."""
     values = data[brain]
-    spread = float(values.std())
+    low, high = tissue_range(values)
+    kept = values[(values >= low) & (values <= high)]
+    spread = float(kept.std())
     if not spread > 0:
         raise ScanError("image is constant inside the brain mask")
-    scored: Array = np.where(brain, (data - values.mean()) / spread, 0).astype(np.float32)
+    scored: Array = np.where(brain, (np.clip(data, low, high) - kept.mean()) / spread, 0).astype(np.float32)
     return scored
 
 

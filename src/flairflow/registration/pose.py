@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import ras_grid, resample
+from flairflow.images.values import usual
 from flairflow.registration.ants_images import orthonormal
 
 # Steps that move the cortex by about as much, so that one unit means the same everywhere: mm, radians, log scale.
@@ -139,7 +140,7 @@ def working_image(image: Image, spacing: float, ceiling: float = 99.5) -> Image:
     """The image on an isotropic grid (mm) at right angles along its own axes, values clipped at a percentile of its
     foreground and scaled to 0..1 (bright vessels, scalp fat and spikes otherwise use up the range)."""
     grid = orthonormal(ras_grid(image.grid, spacing))
-    data = resample(image, grid).data
+    data = resample(usual(image), grid).data
     top = np.percentile(data[foreground(data)], ceiling)
     return Image(np.clip(data / top, 0.0, 1.0).astype(np.float32), grid.affine)
 
