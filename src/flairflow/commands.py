@@ -170,13 +170,21 @@ def segment_archive(options: Namespace) -> None:
 
 
 def segment(options: Namespace) -> None:
-    from flairflow.inference.single_inputs import brain_masks, check_writable, find_inputs, likely_device, sort_out
+    from flairflow.inference.single_inputs import (
+        brain_masks,
+        check_sequences,
+        check_writable,
+        find_inputs,
+        likely_device,
+        sort_out,
+    )
     from flairflow.network.boxed import default_model, model_folder, read_plan
 
     # What is wrong with the request is found before the seconds that loading a network takes.
     models, images = sort_out(options.model, options.images)
     folders = [model_folder(model) for model in models] or [default_model()]
     plan = read_plan(folders[0], "labels", "images", "preprocessing")
+    check_sequences(plan["images"])
     inputs = find_inputs(images, options.out)
     source, masks = brain_masks(options.brain_mask, inputs, plan["preprocessing"]["brain_mask"])
     device = likely_device(options.device)

@@ -23,7 +23,7 @@ from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.inference import single
-from flairflow.inference.single_inputs import Input, brain_masks, find_inputs, likely_device, sort_out
+from flairflow.inference.single_inputs import Input, brain_masks, check_sequences, find_inputs, likely_device, sort_out
 from flairflow.inference.single_table import Row
 from flairflow.network import boxed
 from flairflow.network.boxed import default_model, model_folder
@@ -194,7 +194,7 @@ def test_folders_give_their_flairs_and_names_are_told_apart(tmp_path: Path, make
     make_image("any/head_mask.nii.gz")
     assert [image.name for image in find_inputs([tmp_path / "any"], tmp_path / "out")] == ["head"]
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(ConfigError, match="no image in this folder"):
+    with pytest.raises(ConfigError, match="no image in it"):
         find_inputs([tmp_path / "nothing"], tmp_path / "out")
 
 
@@ -213,6 +213,8 @@ def test_what_is_wrong_with_the_request_is_said_before_any_work(
         caplog.clear()
         assert segment(*arguments) == 1
         assert said in caplog.text and "Traceback" not in caplog.text
+    with pytest.raises(ConfigError, match="reads FLAIR, T1w"):
+        check_sequences(["FLAIR", "T1w"])
     assert brain_masks(["template"], [], "network") == ("template", {})
     assert likely_device("cpu") == "cpu"
 

@@ -51,11 +51,7 @@ def segment_all(inputs: Sequence[Input], ensemble: Ensemble, folder: Path, wishe
     """Segment images one by one and write their masks, a picture each and one table of volumes to `folder`; a row for
     each as it is finished. What is wrong with one image, a bug that only it meets or a crash included, is its row's
     `reason` (`shards.guard` has to watch for crashes).
-
-    Raises ConfigError when the models read more than one sequence.
     """
-    if len(ensemble.images) > 1:
-        raise ConfigError(f"these models read {', '.join(ensemble.images)}: use the workflow, which registers them")
     table = SingleTable(folder, ensemble.labels)
     # Of this run alone: its guard stays the same when a crash has the work started again.
     path = folder / f".begun-{os.getppid()}.jsonl"

@@ -49,6 +49,12 @@ def sort_out(models: Sequence[Path], images: Sequence[Path]) -> tuple[list[Path]
     return found, others
 
 
+def check_sequences(sequences: Sequence[str]) -> None:
+    """Raises ConfigError where a model reads more than the one image that it is given here."""
+    if len(sequences) > 1:
+        raise ConfigError(f"--model: it reads {', '.join(sequences)}: use the workflow, which registers them")
+
+
 def find_inputs(given: Sequence[Path], out: Path) -> list[Input]:
     """The images, named apart; of a folder those in it, at any depth. Files that are not there stay: they become a row.
 
@@ -120,7 +126,7 @@ def _images_in(folder: Path, out: Path) -> list[Path]:
     flairs = [path for path in heads if "flair" in path.name.lower()]
     chosen = flairs or heads
     if not chosen:
-        raise ConfigError(f"{folder}: no image in this folder (names that end in .nii, .nii.gz, .mgz or .mgh)")
+        raise ConfigError(f"{folder}: no image in it (.nii, .nii.gz, .mgz or .mgh; DICOM has to be converted first)")
     left = len(every) - len(chosen)
     what = "FLAIR images, by their names" if flairs else "images (no name says FLAIR, so all that are no masks)"
     log.info("%s: %d %s%s", folder, len(chosen), what, f"; {left} other files are left out" if left else "")
