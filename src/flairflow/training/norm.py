@@ -25,7 +25,8 @@ def normalise_in_slabs(network: nn.Module) -> None:
 class SlabInstanceNorm(nn.InstanceNorm3d):
     """`torch.nn.InstanceNorm3d` with another way of computing it where a volume lies on the CPU.
 
-    With AVX2 alone a forward pass takes some 0.9 of the time, and so does an update (benchmarks/network_speed.py). Sums of slabs are added up in float64.
+    With AVX2 alone a forward pass takes some 0.9 of the time, and so does an update (benchmarks/network_speed.py).
+    Sums of slabs are added up in float64.
     """
 
     def forward(self, input: Tensor) -> Tensor:

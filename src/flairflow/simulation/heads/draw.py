@@ -46,8 +46,8 @@ def draw_whole_head(generator: np.random.Generator, anatomy: Anatomy, shapes: Sh
     kind = generator.random()
     if kind < 0.15:
         extent[int(generator.choice(3, p=[0.15, 0.15, 0.7]))] = generator.uniform(90, 140)
-    elif kind < 0.3:
-        # Cropped to the brain, or nearly.
+    elif kind < 0.35:
+        # Cropped to the brain, or nearly, which mostly goes with a stripped one.
         extent = list((brain.max(axis=0) - brain.min(axis=0)) * generator.uniform(0.95, 1.15, 3))
         middle = (brain.max(axis=0) + brain.min(axis=0)) / 2 + generator.normal(0.0, 2.0, 3)
     grid = _grid(extent, spacing)
@@ -66,7 +66,7 @@ def draw_whole_head(generator: np.random.Generator, anatomy: Anatomy, shapes: Sh
     outside = surface < 0
     mottle = 0.12 * smooth_noise(generator, grid, 12.0) + 0.08 * smooth_noise(generator, grid, 5.0)
     image *= 1.0 + mottle * np.where(outside, generator.uniform(0.5, 2.0), 0.35)
-    image = _taken_off(generator, image, surface, grid)
+    image = _taken_off(generator, image, surface, grid, 0.6 if 0.15 <= kind < 0.35 else 0.2)
     image = _acquired(generator, image[None], grid, float(levels[1]), flair, whole=True)[0]
     return Head(image, surface, wmh, isl, grid)
 
@@ -182,13 +182,13 @@ def _with_hole(generator: np.random.Generator, image: Array, surface: Array, gri
     return np.asarray(image + share * (level - image), np.float32)
 
 
-def _taken_off(generator: np.random.Generator, image: Array, surface: Array, grid: Grid) -> Array:
-    """Some heads are skull-stripped, tightly or not, by a mask with bumps; some have lost their face."""
+def _taken_off(generator: np.random.Generator, image: Array, surface: Array, grid: Grid, stripped: float) -> Array:
+    """The share `stripped` of the heads is skull-stripped, tightly or not, by a mask with bumps; some lost their face."""
     kind = generator.random()
-    if kind < 0.22:
+    if kind < stripped:
         bumps = generator.uniform(0.3, 1.5) * smooth_noise(generator, grid, generator.uniform(8.0, 25.0))
         image = np.where(surface + bumps > -generator.uniform(-0.5, 5.0), image, 0.0)
-    elif kind < 0.4:
+    elif kind < stripped + 0.2:
         x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij", sparse=True)
         cut = generator.normal(0, 0.1) * x + y - generator.uniform(0.5, 1.0) * z > generator.uniform(0.5, 1.1)
         image = np.where(cut & (surface < -4.0), 0.0, image)
