@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from flairflow.config.models import DefaultModelsSettings
 from flairflow.errors import ConfigError
-from flairflow.images.grid import Image
+from flairflow.images.grid import Grid, Image
+from flairflow.network.brain import load_brain_network
+from flairflow.network.making import make
 from flairflow.network.making.brain import distance_loss
 from flairflow.network.making.examples import Brains, Material, WholeHeads
 from flairflow.network.making.lesions import FORGIVEN, lesion_loss
@@ -19,6 +23,8 @@ from flairflow.simulation.heads.acquire import Protocol, sample_slices
 from flairflow.simulation.heads.anatomies import NAMES, STEP, Anatomy, load_anatomies, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes
+from flairflow.training.model_folder import load_model
+from flairflow.training.network import build_network, load_network_weights
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +87,6 @@ def test_slices_average_what_they_cover() -> None:
     grid_step = 1.0
     volume = np.zeros((1, 4, 4, 40), np.float32)
     volume[..., 18:22] = 1.0
-    from flairflow.images.grid import Grid
-
     grid = Grid((4, 4, 40), np.diag([grid_step, grid_step, grid_step, 1.0]))
     seen = sample_slices(np.random.default_rng(0), volume, grid, Protocol((1.0, 1.0, 6.0), (1.0, 1.0, 6.0), 2))
     assert seen.max() < 0.8
@@ -147,6 +151,21 @@ def test_the_lesion_loss_forgives_little_where_there_is_no_lesion() -> None:
     # By hand: Dice of WMH is FORGIVEN / (10 + FORGIVEN), that of ISL is 1; the cross-entropy 20 at 10 of 1000 voxels.
     assert float(lesion_loss(few, classes)) == pytest.approx(20 * 0.01 + (1 - FORGIVEN / (10 + FORGIVEN)) / 2, rel=1e-3)
     assert float(lesion_loss(many, classes)) > float(lesion_loss(few, classes))
+
+
+def test_both_models_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `snakemake default_models` does, in one update each and from the template's head alone."""
+    monkeypatch.setattr(make, "HEADS", 1)
+    settings = DefaultModelsSettings(brain_updates=1, brain_spacing=4.0, lesion_updates=1)
+    make.make_models(settings, tmp_path, tmp_path / "work", threads=2)
+    made = load_model(tmp_path / "default")
+    assert made.plan.labels == ("WMH", "ISL") and made.record.updates == 1
+    assert {tensor.dtype for tensor in made.weights.values()} == {torch.float16}
+    assert made.record.history[0]["brains"] == 1.0
+    load_network_weights(build_network(made.plan.network, 1, 3), made.weights)
+    _, plan = load_brain_network(tmp_path / "brain")
+    assert plan.spacing == 4.0
+    assert json.loads((tmp_path / "brain" / "record.json").read_text())["updates"] == 1
 
 
 def test_empty_folders_are_named(tmp_path: Path) -> None:

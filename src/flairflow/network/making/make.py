@@ -26,6 +26,7 @@ from flairflow.training.model_folder import Model, Plan, Record, save_model
 log = logging.getLogger(__name__)
 
 LABELS = ("WMH", "ISL")
+HEADS = 24  # drawn to validate with
 
 
 def make_models(settings: DefaultModelsSettings, out: Path, work: Path, threads: int) -> None:
@@ -51,7 +52,7 @@ def write_brain(
     with atomic(out / "weights.safetensors") as partial:
         save_file(_halved(weights), partial)
     write_text(out / "plan.json", plan.model_dump_json(indent=2) + "\n")
-    scores = brain_scores(out, held, recipe.seed)
+    scores = brain_scores(out, held, recipe.seed, HEADS)
     record = {**asdict(recipe), "precision": _precision(), "validation": scores, "versions": _versions()}
     write_text(out / "record.json", json.dumps(record, indent=2) + "\n")
     log.info("brain network: %s", scores)
@@ -74,7 +75,7 @@ def write_lesions(material: Material, held: Material, recipe: Recipe, out: Path,
         overlap=0.5,
     )
     halved = _halved(weights)
-    scores = lesion_scores(Model(halved, plan, _record(recipe, {})), held, recipe.seed)
+    scores = lesion_scores(Model(halved, plan, _record(recipe, {})), held, recipe.seed, HEADS)
     save_model(out, Model(halved, plan, _record(recipe, scores)))
     log.info("default model: %s", scores)
 

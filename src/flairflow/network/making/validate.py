@@ -14,10 +14,8 @@ from flairflow.network.making.lesions import SPACING
 from flairflow.simulation.heads.draw import draw_whole_head
 from flairflow.training.model_folder import Model
 
-HEADS = 24  # drawn for validation
 
-
-def brain_scores(model: Path, held: Material, seed: int, count: int = HEADS) -> dict[str, float]:
+def brain_scores(model: Path, held: Material, seed: int, count: int) -> dict[str, float]:
     """Dice of the brain over drawn heads: mean and worst."""
     scores = []
     for number in range(count):
@@ -29,7 +27,7 @@ def brain_scores(model: Path, held: Material, seed: int, count: int = HEADS) -> 
     return {"heads": float(count), "dice": round(float(np.mean(scores)), 4), "worst": round(min(scores), 4)}
 
 
-def lesion_scores(model: Model, held: Material, seed: int, count: int = HEADS) -> dict[str, float]:
+def lesion_scores(model: Model, held: Material, seed: int, count: int) -> dict[str, float]:
     """Over drawn brains: Dice of each label where it is there, and false ml of it where it is not."""
     from flairflow.inference.sliding_window import predict_probabilities
 
@@ -50,14 +48,12 @@ def lesion_scores(model: Model, held: Material, seed: int, count: int = HEADS) -
                 dice[label].append(_dice(found == index, classes == index))
             else:
                 false[label].append(float((found == index).sum()) * SPACING**3 / 1000)
-    scores = {f"dice_{label}": _mean(values) for label, values in dice.items()}
-    return {"brains": float(count), **scores, **{f"false_ml_{label}": _mean(values) for label, values in false.items()}}
+    scores = {f"dice_{label}": values for label, values in dice.items()}
+    scores |= {f"false_ml_{label}": values for label, values in false.items()}
+    # What was never met has no mean.
+    return {"brains": float(count)} | {name: round(float(np.mean(each)), 4) for name, each in scores.items() if each}
 
 
 def _dice(found: Array, true: Array) -> float:
     total = float(found.sum() + true.sum())
     return 2.0 * float((found & true).sum()) / total if total else 1.0
-
-
-def _mean(values: list[float]) -> float:
-    return round(float(np.mean(values)), 4) if values else float("nan")

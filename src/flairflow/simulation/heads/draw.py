@@ -183,7 +183,7 @@ def _with_hole(generator: np.random.Generator, image: Array, surface: Array, gri
 
 
 def _taken_off(generator: np.random.Generator, image: Array, surface: Array, grid: Grid, stripped: float) -> Array:
-    """The share `stripped` of the heads is skull-stripped, tightly or not, by a mask with bumps; some lost their face."""
+    """The share `stripped` of heads is skull-stripped, tightly or not, by a mask with bumps; some lost their face."""
     kind = generator.random()
     if kind < stripped:
         bumps = generator.uniform(0.3, 1.5) * smooth_noise(generator, grid, generator.uniform(8.0, 25.0))
