@@ -40,7 +40,7 @@ def _dump(model: Any) -> Any:
 
 # A version is raised when a stage's code changes what it makes.
 _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
-    "simulate": (2, lambda config: {"simulation": _dump(config.simulation)}),
+    "simulate": (3, lambda config: {"simulation": _dump(config.simulation)}),
     "index": (
         4,
         lambda config: {

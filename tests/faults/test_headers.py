@@ -23,6 +23,7 @@ from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels, write_image
 from flairflow.images.order import brought_over
+from flairflow.images.placement import _qform
 from flairflow.inference.single_inputs import output_stem
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import usable_brain
@@ -307,6 +308,19 @@ def test_which_matrix_counts_is_said(tmp_path: Path, sform: Array, used: str, no
     read = read_image(tmp_path / "a.nii")
     assert np.allclose(read.affine, sform if used == "sform" else qform, atol=1e-4)
     assert (note in " ".join(read.notes)) if note else not read.notes
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quaternions_mean_what_nibabel_reads(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    left, _, right = np.linalg.svd(random.normal(size=(3, 3)))
+    affine = np.eye(4)
+    affine[:3, :3] = left @ right * random.uniform(0.3, 5, 3)
+    affine[:3, 3] = random.normal(0, 100, 3)
+    header = nib.Nifti1Header()
+    # Half turns too, for which no room is left beside the three numbers.
+    header.set_qform(affine if seed else np.diag([-1.0, -1, 2, 1]), 1)
+    assert np.allclose(_qform(header), header.get_qform(), atol=1e-4)
 
 
 def test_a_pixdim_that_its_sform_contradicts_is_said(tmp_path: Path) -> None:

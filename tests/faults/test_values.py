@@ -91,7 +91,7 @@ def contrast(scores: Array, where: Array, of: Array) -> float:
     return float(scores[where].mean() - scores[of & ~where].mean())
 
 
-@pytest.mark.parametrize("count", [0, 10, 100, 1000, 10_000])
+@pytest.mark.parametrize("count", [0, 10, 100, 1000, 20_000])
 @pytest.mark.parametrize("limit", [32767.0, -1e30])
 def test_extremes_do_not_flatten_a_brain(count: int, limit: float) -> None:
     """Lesion minus tissue in z; with plain mean and deviation 3.17, 1.87, 0.71 and 0.23 for the first four."""

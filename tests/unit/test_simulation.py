@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def test_a_mask_is_on_the_grid_of_the_image_it_was_drawn_on(root: Path) -> None:
     middle = [image.affine @ np.append(np.argwhere(image.data).mean(axis=0), 1) for image in (mask, truth)]
     assert np.linalg.norm(middle[0] - middle[1]) < 10
     assert dwi.data[mask.data > 0].mean() > 1.3 * np.median(dwi.data[dwi.data > dwi.data.mean()])
+
+
+def test_what_bids_asks_of_dwi_and_of_masks_in_its_space_is_there(root: Path) -> None:
+    dwi = root / "stroke/sub-001/ses-1/dwi/sub-001_ses-1_dwi"
+    assert dwi.with_suffix(".bval").read_text().split() == ["1000"]
+    assert [len(row.split()) for row in dwi.with_suffix(".bvec").read_text().splitlines()] == [1, 1, 1]
+    manual = root / "stroke/derivatives/manual"
+    sidecar = json.loads((manual / "sub-001/ses-1/anat/sub-001_ses-1_space-dwi_label-ISL_mask.json").read_text())
+    link, path = sidecar["SpatialReference"].removeprefix("bids:").split(":")
+    linked = json.loads((manual / "dataset_description.json").read_text())["DatasetLinks"][link]
+    assert (manual / linked / path).resolve() == dwi.with_name(f"{dwi.name}.nii.gz").resolve()
 
 
 def test_the_second_session_has_new_noise_and_slightly_larger_lesions(root: Path) -> None:

@@ -117,7 +117,8 @@ def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
         voxel_mm="x".join(f"{edge:.4g}" for edge in _spacing(reference)),
         digest=_digest(scan, findings),
     )
-    scan = scan.noted(*(findings[path].note for path, _ in _files_of(scan)))
+    if notes := [note for path, _ in _files_of(scan) if (note := findings[path].note)]:
+        scan = scan.noted(*notes)
     for mask in scan.masks.values():
         if mask.annotation != "mask":
             continue
@@ -140,7 +141,7 @@ def _on_its_image(scan: Scan, path: str, image: str, what: str, findings: Mappin
         return scan.excluded(f"{name}: values are no mask ({MOST_VALUES} or more different ones)")
     order = order_between(mask.grids, of.grids)
     if order is not None:
-        return scan.noted(f"{name}: voxels are in another order than its image's" if is_reordered(order) else "")
+        return scan.noted(f"{name}: voxels are in another order than its image's") if is_reordered(order) else scan
     why = "; ".join(filter(None, (how_apart(mask.grids[0], of.grids[0]), of.note, mask.note)))
     return scan.excluded(f"{name}: {what} is not on the grid of {Path(image).name} ({why})")
 

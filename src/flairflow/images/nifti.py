@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ MOST_COMPRESSION = 1032
 
 # Bytes of a voxel in memory beside the stored ones: as float32, and whether it is finite.
 WORKING_BYTES = 5
+
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def read_image(path: Path) -> Image:
@@ -117,7 +120,7 @@ def _load(path: Path, repair: Callable[[Array], Array | None] | None = None) -> 
         link = " (a broken link: was the content fetched?)" if path.is_symlink() and not path.exists() else ""
         raise ScanError(f"{path.name}: {'is no file' if path.exists() else 'file not found'}{link}")
     try:
-        image: Any = nib.load(path)
+        image = _opened(path)
         shape = _spatial(image.shape, path)
         _check_room(image, path)
         data = np.asanyarray(image.dataobj).reshape(shape)
@@ -137,6 +140,14 @@ def _load(path: Path, repair: Callable[[Array], Array | None] | None = None) -> 
     return data, placed
 
 
+def _opened(path: Path) -> Any:
+    if path.name.endswith((".nii", ".nii.gz")):
+        # Nearly all are NIfTI-1. Not to ask first what a file is saves a quarter of the time to open it.
+        with suppress(Exception):
+            return nib.Nifti1Image.from_filename(path)
+    return nib.load(path)  # type: ignore[attr-defined]
+
+
 def _spatial(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     """The three axes of space; further ones of one element say nothing."""
     if len(shape) < 3 or min(shape[:3]) < 2 or math.prod(shape[3:]) != 1:
@@ -150,18 +161,18 @@ def _check_room(image: Any, path: Path) -> None:
     voxels = math.prod(map(int, image.shape))
     wanted = voxels * int(image.get_data_dtype().itemsize)
     # The voxels of a pair of files are in the other one.
-    file = Path(image.file_map["image"].filename or path)
-    there = file.stat().st_size * (1 if file.suffix in (".nii", ".img", ".mgh") else MOST_COMPRESSION)
-    if wanted > there and file.suffix != ".bz2":
+    file = str(image.file_map["image"].filename or path)
+    size = os.stat(file).st_size  # noqa: PTH116 (a Path takes longer than the rest of this)
+    there = size * (1 if file.endswith((".nii", ".img", ".mgh")) else MOST_COMPRESSION)
+    if wanted > there and not file.endswith(".bz2"):
         raise ScanError(
             f"{path.name}: cannot be read, damaged or truncated (its header asks for {wanted / 1e6:,.1f} MB of voxels, "
-            f"the file has {file.stat().st_size / 1e6:,.1f} MB)"
+            f"the file has {size / 1e6:,.1f} MB)"
         )
     if voxels > MOST_VOXELS:
         raise ScanError(f"{path.name}: {voxels:,} voxels are more than an image of a head has (up to {MOST_VOXELS:,})")
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if (needed := wanted + voxels * WORKING_BYTES) > memory:
-        raise ScanError(f"{path.name}: takes {needed / 1e9:.1f} GB of memory, this machine has {memory / 1e9:.1f} GB")
+    if (needed := wanted + voxels * WORKING_BYTES) > MEMORY:
+        raise ScanError(f"{path.name}: takes {needed / 1e9:.1f} GB of memory, this machine has {MEMORY / 1e9:.1f} GB")
 
 
 def _nifti_header(path: Path | None) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from flairflow.images.grid import Array, Image
 
-# How far beyond the range of the tissue (its 1st to 99th percentile) a value may lie, in such ranges.
+# How far beyond the range of the tissue (its 2nd to 98th percentile) a value may lie, in such ranges.
 REACH = 4.0
 
 # How far a brain reaches from its median, in robust spreads. In real scans lesions and vessels lie up to 12 above.
@@ -68,11 +68,11 @@ def usual_values(data: Array) -> tuple[Array, list[str]]:
     fill = _background(data)
     tissue = sample if fill is None else sample[sample != fill]
     if tissue.size < 2:
-        return data.astype(np.float32), notes
-    low, high = map(float, np.percentile(tissue, (1, 99)))
+        return data.astype(np.float32, copy=False), notes
+    low, high = map(float, np.percentile(tissue, (2, 98)))
     span = high - low
     if not span > 0:
-        return data.astype(np.float32), notes
+        return data.astype(np.float32, copy=False), notes
     changed = data
     least, most = low - REACH * span, high + REACH * span
     beyond = (data < least) | (data > most) if data.min() < least or data.max() > most else np.zeros(0, bool)
@@ -94,15 +94,15 @@ def usual_values(data: Array) -> tuple[Array, list[str]]:
         high -= floor
     if not SMALLEST <= high <= LARGEST:
         changed = changed * (USUAL / high)
-    return changed.astype(np.float32), notes
+    return changed.astype(np.float32, copy=False), notes
 
 
 def tissue_range(values: Array) -> tuple[float, float]:
     """Where the values (N,) of a brain can lie, lesions and fluid included: TISSUE_REACH robust spreads about their
     median, and from 0 to BRIGHTEST of it. A few voxels at a type's limit would else use up the range of all others."""
-    first, low, middle, high, last = map(float, np.percentile(values, (1, 25, 50, 75, 99)))
+    first, low, middle, high, last = map(float, np.percentile(values, (2, 25, 50, 75, 98)))
     # Of a normal distribution each is its standard deviation; of few and sharp tissues the larger one tells.
-    spread = max((high - low) / 1.349, (last - first) / 4.653) or float(values.std())
+    spread = max((high - low) / 1.349, (last - first) / 4.108) or float(values.std())
     least, most = middle - TISSUE_REACH * spread, middle + TISSUE_REACH * spread
     return (min(least, 0.0), max(most, BRIGHTEST * middle)) if middle > 0 else (least, most)
 

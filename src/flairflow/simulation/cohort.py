@@ -24,8 +24,9 @@ from flairflow.simulation.rater import draw_rater
 from flairflow.simulation.scanner import draw_scanner
 from flairflow.simulation.session import Session, make_session
 
-VERSION = 2  # of what a seed gives; participants simulated with another one are simulated again
+VERSION = 3  # of what a seed gives; participants simulated with another one are simulated again
 SOFTWARE = "flairflow simulate"
+GRADIENTS = {"bval": "1000\n", "bvec": "0\n0\n0\n"}
 MADE_BY = {
     "BIDSVersion": "1.10.0",
     "License": "CC0",
@@ -120,24 +121,37 @@ def _write_session(settings: SimulationSettings, name: str, number: int, index: 
     folder = Path(participant_name(number), label)
     stem = "_".join(folder.parts)
     images: dict[Path, Image] = {}
+    texts: dict[Path, str] = {}
     for sequence, scan in session.scans.items():
-        images[Path(name, folder, "dwi" if sequence == "dwi" else "anat", f"{stem}_{sequence}.nii.gz")] = scan
+        path = Path(name, folder, "dwi" if sequence == "dwi" else "anat", f"{stem}_{sequence}.nii.gz")
+        images[path] = scan
+        if sequence == "dwi":
+            # One volume, the mean over directions: it has none of its own.
+            texts |= {path.with_name(f"{stem}_dwi.{end}"): text for end, text in GRADIENTS.items()}
     for lesion, mask in session.truth.items():
         images[Path("truth", name, folder, "anat", f"{stem}_label-{lesion}_mask.nii.gz")] = mask
     for drawn in dataset.labels:
         sequence = dataset.drawn_on.get(drawn, "FLAIR")
         space = "" if sequence == "FLAIR" else f"_space-{sequence}"
         file = f"{stem}{space}_label-{drawn}_mask.nii.gz"
-        images[Path(name, "derivatives", "manual", folder, "anat", file)] = session.manual[drawn]
+        path = Path(name, "derivatives", "manual", folder, "anat", file)
+        images[path] = session.manual[drawn]
+        if space:
+            drawn_on = f"bids:raw:{folder.as_posix()}/{'dwi' if sequence == 'dwi' else 'anat'}/{stem}_{sequence}.nii.gz"
+            sidecar = json.dumps({"SpatialReference": drawn_on}, indent=2) + "\n"
+            texts[path.with_name(file.replace(".nii.gz", ".json"))] = sidecar
     for path, image in images.items():
         write_image(settings.root / path, image)
-    return [path.as_posix() for path in images]
+    for path, text in texts.items():
+        write_text(settings.root / path, text)
+    return [path.as_posix() for path in (*images, *texts)]
 
 
 def _write_dataset_files(settings: SimulationSettings, name: str) -> None:
     dataset, folder = settings.datasets[name], settings.root / name
     _claim_folder(settings, name)
-    manual = {"Name": f"{name} (simulated): manual masks", "DatasetType": "derivative", **MADE_BY}
+    links = {"DatasetLinks": {"raw": "../.."}}
+    manual = {"Name": f"{name} (simulated): manual masks", "DatasetType": "derivative", **MADE_BY, **links}
     truth = {"Name": f"{name} (simulated): truth of all labels", "DatasetType": "derivative", **MADE_BY}
     if dataset.labels:
         _write_json(folder / "derivatives" / "manual" / "dataset_description.json", manual)
