@@ -82,7 +82,7 @@ def brain_mask_dice(flair: Image, brain: Array, kind: str) -> tuple[float, float
     found = align_to_template(
         flair, kind="syn" if kind == "syn" else "affine", seed=SEED, minimum_quality=MINIMUM_QUALITY
     )
-    mask = template_brain_mask(found, flair.grid)
+    mask = template_brain_mask(found, flair)
     return 2.0 * float((mask & brain).sum()) / float(mask.sum() + brain.sum()), found.quality, found.starts
 
 

@@ -1,4 +1,4 @@
-# Sequences and masks onto the reference image, the reference image onto the template.
+# The brain of the reference image; sequences and masks onto that image, the image onto the template.
 
 
 rule register:
@@ -12,7 +12,7 @@ rule register:
     benchmark:
         RESULTS.benchmark("register", "{shard}")
     conda:
-        "../envs/images.yaml"
+        "../envs/network.yaml"
     threads: 1
     resources:
         mem_mb=dag.memory(CONFIG, "register"),

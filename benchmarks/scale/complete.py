@@ -19,7 +19,7 @@ LABELS, IMAGES = ("WMH", "ISL"), ("FLAIR",)
 MEASURED = {"quality_MNI152": 0.8532, "starts_MNI152": 300.0, "flag": None, "brain_ml": 1662.848}
 # By stage, the ends of the names of the files that a real run leaves of a scan.
 FILES = {
-    "register": {"to_template": "from-FLAIR_to-MNI152_mode-image_xfm.txt", "brain": "desc-template_mask.nii.gz"},
+    "register": {"to_template": "from-FLAIR_to-MNI152_mode-image_xfm.txt", "brain": "desc-brain_mask.nii.gz"},
     "preprocess": {"FLAIR": "desc-prepared_FLAIR.nii", "brain": "desc-prepared_mask.nii"},
     "pseudolabel": {"teacher": "probseg.nii"},
     "segment": {f"mask_{label}": f"label-{label}_mask.nii.gz" for label in LABELS}

@@ -149,7 +149,7 @@ def _add_segment(command: Callable[..., argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="MASK",
-        help="a file (once per image, in their order), template or synthstrip (default: as the model learnt)",
+        help="a file (once per image, in their order), network, template or synthstrip (default: as the model learnt)",
     )
     segment.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:1")
     segment.add_argument("--probabilities", action="store_true", help="write probability maps too")

@@ -56,6 +56,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         3,
         lambda config: {
             "registration": _dump(config.registration),
+            "brain_mask": config.preprocessing.brain_mask,
             "labels": config.labels,
             "images": config.images,
             "seed": config.seed,

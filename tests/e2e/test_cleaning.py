@@ -48,7 +48,7 @@ def test_what_is_not_kept_goes_and_is_made_again_when_it_is_needed(copied: Run) 
         return not prepared and not filled_in and not results.checkpoints()
 
     assert gone()
-    assert list(results.prepared.rglob("*_xfm.txt")) and list(results.prepared.rglob("*_desc-template_mask.nii.gz"))
+    assert list(results.prepared.rglob("*_xfm.txt")) and list(results.prepared.rglob("*_desc-brain_mask.nii.gz"))
     assert "Nothing to be done" in copied.snakemake()
     training = copied.values["training"]
     copied.change(training=training | {"updates": 9})

@@ -6,16 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from flairflow.cohort.scan import Mask, Scan
+from flairflow.config import load_config
+from flairflow.config.models import RegistrationSettings
 from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Grid, Image, same_grid
+from flairflow.images.nifti import read_labels, write_image
 from flairflow.images.resample import ras_grid, resample
+from flairflow.paths import Results
+from flairflow.preprocessing.stage import preprocess_scan
 from flairflow.registration.ants_images import from_ants, orthonormal, to_ants
+from flairflow.registration.from_brain import align_brain
 from flairflow.registration.pose import information, world_points
+from flairflow.registration.reference_brain import Brain, reference_brain
 from flairflow.registration.rigid import align_rigid
-from flairflow.registration.template import align_to_template, load_template, template_brain_mask
+from flairflow.registration.stage import Registered, register_scan, registration_values
+from flairflow.registration.template import TemplateAlignment, align_to_template, load_template, template_brain_mask
 from flairflow.registration.transforms import read_transform, write_transform
+from flairflow.shards.ledger import Row
 
 POINTS = np.random.default_rng(0).uniform(-80, 80, (200, 3))
 
@@ -132,7 +143,7 @@ def test_template_pose_is_found_again(flair: Image, kind: str, tmp_path: Path) -
     found = align_to_template(scan, kind="syn" if kind == "syn" else "affine", seed=0, minimum_quality=0.3)
     assert error(found.matrix, pose, brain_points()) < 1.0
     assert found.quality > 0.5
-    mask = template_brain_mask(found, scan.grid)
+    mask = template_brain_mask(found, scan)
     truth = resample(load_template(2.0).mask, scan.grid, np.linalg.inv(pose)).data > 0.5
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.95
     files = found.save(tmp_path / "sub-01_", "FLAIR")
@@ -141,12 +152,88 @@ def test_template_pose_is_found_again(flair: Image, kind: str, tmp_path: Path) -
     assert (found.warp is not None) == ("template_inverse_warp" in files)
 
 
+@pytest.mark.parametrize("degrees", [(10, 0, -5), (180, 0, 0), (90, 20, 10)])
+def test_a_known_brain_is_aligned_however_its_header_calls_the_axes(
+    flair: Image, degrees: tuple[float, float, float]
+) -> None:
+    pose = moved(degrees, (50, 20, -30), 1.06)
+    scan = Image(flair.data, pose @ flair.affine)
+    found = align_brain(scan, brain_of(flair), kind="affine", seed=0)
+    assert error(found.matrix, pose, brain_points()) < 1.0
+    assert found.quality > 0.6
+
+
+@pytest.mark.parametrize("part", [slice(0, 33), slice(20, 52)])
+def test_a_part_of_a_brain_is_aligned_to_its_place(flair: Image, part: slice) -> None:
+    affine = flair.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * part.start
+    slab, brain = Image(flair.data[:, :, part], affine), brain_of(flair)[:, :, part]
+    found = align_brain(slab, brain, kind="affine", seed=0)
+    shown = world_points(slab.grid, brain)
+    assert error(np.linalg.inv(found.matrix), np.eye(4), shown) < 4.0
+    assert found.quality > 0.4
+    np.testing.assert_array_equal(align_brain(slab, brain, kind="affine", seed=0).matrix, found.matrix)
+
+
+def test_a_wrong_brain_lowers_the_quality(flair: Image) -> None:
+    brain = brain_of(flair)
+    upper = brain.copy()
+    upper[:, :, : np.argwhere(brain)[:, 2].mean().astype(int)] = False
+    assert align_brain(flair, upper, kind="affine", seed=0).quality < 0.3
+    head = ndimage.binary_dilation(brain, iterations=10)
+    assert align_brain(flair, head, kind="affine", seed=0).quality < 0.3
+    noise = np.random.default_rng(5).random(brain.shape)
+    assert align_brain(Image(noise, flair.affine), brain, kind="affine", seed=0).quality < 0.3
+    with pytest.raises(ScanError, match="empty"):
+        align_brain(flair, np.zeros_like(brain), kind="affine", seed=0)
+
+
+def test_a_doubtful_brain_is_flagged(flair: Image) -> None:
+    alignment = TemplateAlignment(np.eye(4), 0.8, 432)
+    noted = [
+        registration_values(
+            Registered({"FLAIR": flair}, alignment, {}, Brain(brain_of(flair), doubt)), RegistrationSettings()
+        )
+        for doubt in (None, 0.1, 0.9)
+    ]
+    assert [values["brain_doubt"] for values in noted] == [None, 0.1, 0.9]
+    assert [values["flag"] for values in noted] == [None, None, "doubtful brain mask (0.90)"]
+    assert all(1500 < float(str(values["brain_ml"])) < 2200 for values in noted)
+    assert reference_brain(flair, Path("flair.nii"), "template") is None
+
+
+def test_the_stage_starts_from_a_provided_brain_and_delivers_it(flair: Image, tmp_path: Path) -> None:
+    write_image(tmp_path / "flair.nii.gz", flair)
+    write_image(tmp_path / "mask.nii.gz", Image(brain_of(flair), flair.affine))
+    dataset = {"root": str(tmp_path), "labels": {"A": {}}, "brain_mask": {"suffix": "mask"}}
+    values = {"labels": ["A"], "datasets": {"ds": dataset}, "preprocessing": {"brain_mask": "provided"}}
+    config, results = load_config(values), Results(tmp_path / "results")
+    masks = {"A": Mask("missing")}
+    scan = Scan("ds_sub-1", "ds", "1", "", "1", {"FLAIR": "flair.nii.gz"}, masks, brain_mask="mask.nii.gz")
+    done = register_scan(scan, config, results)
+    np.testing.assert_array_equal(read_labels(done.files["brain"]).data > 0, brain_of(flair))
+    assert error(read_transform(done.files["to_template"]), np.eye(4), brain_points()) < 1.0
+    volume = float(brain_of(flair).sum()) * flair.grid.voxel_ml
+    expected = {"brain_ml": pytest.approx(volume, rel=1e-4), "brain_doubt": None, "flag": None}
+    assert {name: done.values[name] for name in expected} == expected
+    row = Row("ds_sub-1", "ok", "", files={"brain": str(done.files["brain"])}, values=done.values)
+    prepared = preprocess_scan(scan, row, config, results)
+    assert prepared.values["brain_ml"] == pytest.approx(volume, rel=0.02)
+    assert prepared.values["quality_MNI152"] == done.values["quality_MNI152"]
+
+
 def test_an_image_without_a_head_has_low_quality(flair: Image) -> None:
     noise = Image(np.random.default_rng(4).random((40, 40, 40)).astype(np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
     assert align_to_template(noise, kind="affine", seed=0, minimum_quality=0.3).quality < 0.3
     tried = align_rigid(noise, flair, seed=0, minimum_quality=0.3)
     assert tried.quality < 0.3
     assert tried.starts > 60
+
+
+def brain_of(flair: Image) -> Array:
+    """The brain mask (X, Y, Z) of the fixture's head."""
+    mask: Array = resample(load_template(2.0).mask, flair.grid).data > 0.5
+    return mask
 
 
 def brain_points() -> Array:
@@ -165,5 +252,5 @@ def test_a_brain_far_from_its_scalp_is_not_stretched_to_it(tmp_path: Path) -> No
     flair = read_image(tmp_path / "both" / "sub-004" / "anat" / "sub-004_FLAIR.nii.gz")
     alignment = align_to_template(flair, kind="affine", seed=0, minimum_quality=0.3)
     assert alignment.quality > 0.6
-    brain = template_brain_mask(alignment, flair.grid)
+    brain = template_brain_mask(alignment, flair)
     assert brain.sum() * flair.grid.voxel_ml < 1700

@@ -67,6 +67,15 @@ def test_more_voxels_never_ask_for_less(folder: Path, rule: str, few: int, more:
     assert one.mem_mb <= other.mem_mb and one.runtime <= other.runtime
 
 
+def test_a_network_that_finds_brains_is_asked_for_where_it_runs(folder: Path) -> None:
+    for rule in ("register", "segment_archive", "preprocess", "segment"):
+        network, template = (
+            request(configured(folder, preprocessing={"brain_mask": source}), rule, JOBS[rule]).mem_mb
+            for source in ("network", "template")
+        )
+        assert (network > template) == (rule in ("register", "segment_archive")), rule
+
+
 @settings(max_examples=30, deadline=None)
 @given(rule=st.sampled_from(["pseudolabel", "segment", "segment_archive", "train_model"]), factor=st.integers(1, 16))
 def test_more_filters_and_seeds_ask_for_more(folder: Path, rule: str, factor: int) -> None:

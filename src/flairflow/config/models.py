@@ -146,11 +146,12 @@ class RegistrationSettings(Settings):
     template_transform: Literal["affine", "syn"] = "affine"
     template_resolution: Positive = 2.0
     minimum_quality: Share = 0.3
+    maximum_doubt: Share = 0.5
 
 
 class PreprocessingSettings(Settings):
     spacing: Positive
-    brain_mask: Literal["template", "provided", "synthstrip"] = "template"
+    brain_mask: Literal["network", "template", "provided", "synthstrip"] = "template"
     bias_correction: bool = True
     bias_resolution: Positive = 4.0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flairflow.config.models import PreprocessingSettings, RegistrationSettings
-from flairflow.images.grid import Array, Image
+from flairflow.images.grid import Image
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import Segmentation, segment_prepared
 from flairflow.preprocessing.prepare import prepare, prepared_values
+from flairflow.registration.reference_brain import Brain
 from flairflow.registration.stage import register_images, registration_values
 
 
@@ -19,19 +20,19 @@ def segment_images(
     registration: RegistrationSettings,
     preprocessing: PreprocessingSettings,
     seed: int,
-    brain: Array | None = None,
+    brain: Brain | None,
 ) -> tuple[Segmentation, dict[str, float | str | None]]:
     """Segment a scan as the stages `register`, `preprocess` and `segment` do, and return what they note of it too.
 
     images : native images by sequence, the reference first; None for a sequence this scan lacks.
-    brain  : (X, Y, Z) bool on the reference's grid; None: the template's brain mask.
+    brain  : the reference's; None: the template's is brought to it.
     Raises ScanError when the images are at fault.
     """
     there = {sequence: image for sequence, image in images.items() if image is not None}
-    registered = register_images(there, registration, seed)
+    registered = register_images(there, brain, registration, seed)
     matrices = [
         registered.sequences[sequence].matrix if sequence in registered.sequences else None for sequence in images
     ]
-    prepared = prepare(list(images.values()), matrices, registered.brain if brain is None else brain, preprocessing)
+    prepared = prepare(list(images.values()), matrices, registered.brain.mask, preprocessing)
     values = registration_values(registered, registration)
     return segment_prepared(prepared, ensemble), prepared_values(prepared, next(iter(images)), values)

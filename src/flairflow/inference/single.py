@@ -22,7 +22,7 @@ from flairflow.inference.segment import Segmentation, segment_prepared
 from flairflow.inference.single_inputs import Input
 from flairflow.inference.single_table import Row, SingleTable
 from flairflow.preprocessing.prepare import prepare, prepared_values, usable_brain
-from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
+from flairflow.registration.reference_brain import Brain, reference_brain
 from flairflow.shards.begun import Begun
 
 log = logging.getLogger(__name__)
@@ -117,25 +117,23 @@ def segment_image(image: Input, ensemble: Ensemble, folder: Path, wishes: Wishes
 
 
 def _segment(
-    reference: Image, brain: Array | None, ensemble: Ensemble
+    reference: Image, brain: Brain | None, ensemble: Ensemble
 ) -> tuple[Segmentation, dict[str, float | str | None]]:
     sequence, settings = ensemble.images[0], ensemble.preprocessing
-    if brain is None:
+    if brain is None or brain.doubt is not None:
         there = {sequence: reference}
         registration = RegistrationSettings()
-        return segment_images(there, ensemble, registration=registration, preprocessing=settings, seed=0)
+        return segment_images(there, ensemble, registration=registration, preprocessing=settings, seed=0, brain=brain)
     # Nothing that a registration could tell is needed.
-    prepared = prepare([reference], [None], brain, settings)
+    prepared = prepare([reference], [None], brain.mask, settings)
     return segment_prepared(prepared, ensemble), prepared_values(prepared, sequence, {})
 
 
-def _brain(path: Path, image: Image, wishes: Wishes) -> tuple[Array | None, str]:
-    """The brain mask (X, Y, Z) bool that does not come from the image itself, and where it comes from."""
+def _brain(path: Path, image: Image, wishes: Wishes) -> tuple[Brain | None, str]:
+    """The image's brain, None if it is to be the template's, and where it comes from."""
     if given := wishes.masks.get(path):
-        return usable_brain(read_labels(given), image, given.name), given.name
-    if wishes.brain == "synthstrip":
-        return synthstrip_brain_mask(path, image), wishes.brain
-    return None, wishes.brain
+        return Brain(usable_brain(read_labels(given), image, given.name)), given.name
+    return reference_brain(image, path, wishes.brain), wishes.brain
 
 
 def _fingerprint(path: Path, ensemble: Ensemble, wishes: Wishes) -> str:

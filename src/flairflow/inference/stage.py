@@ -13,7 +13,8 @@ from flairflow.inference.one_pass import segment_images
 from flairflow.inference.outputs import flag_of, write_prepared_segmentation, write_segmentation
 from flairflow.inference.segment import Segmentation, decide_natively, predict_prepared
 from flairflow.paths import Results, derivative
-from flairflow.preprocessing.stage import given_brain_mask, read_prepared
+from flairflow.preprocessing.stage import read_prepared
+from flairflow.registration.stage import scan_brain
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 
@@ -53,7 +54,7 @@ def segment_archive_scan(scan: Scan, ensemble: Ensemble, name: str, config: Conf
         registration=config.registration,
         preprocessing=config.preprocessing,
         seed=config.seed,
-        brain=given_brain_mask(scan, reference, config),
+        brain=scan_brain(scan, reference, config),
     )
     return _deliver(scan, segmentation, values, ensemble, name, config, results)
 

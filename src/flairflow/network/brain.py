@@ -71,8 +71,14 @@ def find_brain(image: Image, model: Path = MODEL) -> FoundBrain:
 
     network, plan = load_brain_network(model)
     given = network_input(image, plan.spacing)
-    with torch.inference_mode():
-        answer = network(torch.from_numpy(given.data)[None, None])[0, 0].numpy()
+    # More threads would add in another order: every way to a mask is to give the same.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            answer = network(torch.from_numpy(given.data)[None, None])[0, 0].numpy()
+    finally:
+        torch.set_num_threads(threads)
     answer = np.clip(answer, -plan.limit, plan.limit)
     if not (answer > 0).any():
         raise ScanError("no brain was found in the image")

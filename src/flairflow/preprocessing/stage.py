@@ -10,18 +10,10 @@ import numpy as np
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.files import write_text
-from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import memory_map, read_image, read_labels, write_image
 from flairflow.paths import Results, derivative
-from flairflow.preprocessing.prepare import (
-    INTENSITY_STEP,
-    Prepared,
-    prepare,
-    prepare_masks,
-    prepared_values,
-    usable_brain,
-)
-from flairflow.preprocessing.synthstrip import synthstrip_brain_mask
+from flairflow.preprocessing.prepare import INTENSITY_STEP, Prepared, prepare, prepare_masks, prepared_values
 from flairflow.registration.transforms import read_transform
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
@@ -37,23 +29,9 @@ def preprocess_scan(scan: Scan, registered: Row, config: Config, results: Result
         else None
         for sequence in scan.images
     ]
-    assert images[0] is not None
-    brain = given_brain_mask(scan, images[0], config)
-    if brain is None:
-        brain = read_labels(results.root / registered.files["brain"]).data > 0
+    brain = read_labels(results.root / registered.files["brain"]).data > 0
     prepared = prepare(images, matrices, brain, config.preprocessing)
     return write_prepared(scan, prepared, registered, config, results)
-
-
-def given_brain_mask(scan: Scan, reference: Image, config: Config) -> Array | None:
-    """The brain mask (X, Y, Z) bool on the reference's grid that the configuration asks for instead of the template's;
-    None where it asks for that one. Raises ScanError naming the file when it is not on the reference or no brain."""
-    root = config.datasets[scan.dataset].root
-    if config.preprocessing.brain_mask == "synthstrip":
-        return synthstrip_brain_mask(root / scan.images[config.reference], reference)
-    if config.preprocessing.brain_mask == "provided":
-        return usable_brain(read_labels(root / scan.brain_mask), reference, Path(scan.brain_mask).name)
-    return None
 
 
 def write_prepared(scan: Scan, prepared: Prepared, registered: Row, config: Config, results: Results) -> Outcome:

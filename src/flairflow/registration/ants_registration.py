@@ -31,18 +31,25 @@ class Warp:
 
 
 def optimise(
-    moving: Image, fixed: Image, region: Array, start: Array, *, kind: Literal["Rigid", "Affine"], seed: int
+    moving: Image,
+    fixed: Image,
+    region: Array,
+    start: Array,
+    *,
+    kind: Literal["Rigid", "Affine"],
+    seed: int,
+    share: float,
+    steps: str = "100x20",
 ) -> Array:
     """Improve a pose by mutual information (Mattes, 32 bins) at twice, then once the voxel size of `fixed`.
 
-    region : bool (X, Y, Z) on the grid of `fixed`: where the images are compared.
+    region : bool (X, Y, Z) on the grid of `fixed`: where the images are compared, at a `share` of its voxels.
+    steps  : how many at each of the two sizes.
     start, returned : 4x4 matrices from RAS points of `fixed` to those of `moving`.
     Raises ScanError where ITK gives up, as it does when the images do not overlap.
     """
-    # The rigid region is smaller, and its answer is not smoothed by a template: sample more of it.
-    share = "0.5" if kind == "Rigid" else "0.25"
-    stage = ["--transform", f"{kind}[0.1]", "--metric", "Mattes[{fixed},{moving},1,32,Regular," + share + "]"]
-    stage += ["--convergence", "[100x20,1e-6,10]", "--shrink-factors", "2x1", "--smoothing-sigmas", "1x0vox"]
+    stage = ["--transform", f"{kind}[0.1]", "--metric", f"Mattes[{{fixed}},{{moving}},1,32,Regular,{share}]"]
+    stage += ["--convergence", f"[{steps},1e-6,10]", "--shrink-factors", "2x1", "--smoothing-sigmas", "1x0vox"]
     with TemporaryDirectory() as folder:
         _run(moving, fixed, region, start, stage, Path(folder), seed)
         return _matrix(Path(folder))

@@ -60,7 +60,8 @@ def align_rigid(moving: Image, fixed: Image, *, seed: int, minimum_quality: floa
     def attempt(count: int, widest: float, climbs: int) -> Array:
         starts = seeded_starts(tissue, middle, seed=seed, count=count, widest=widest, scales=(1.0, 1.0))
         pose = find_pose(coarse_moving, head, information, starts=starts, climbs=climbs, scaling=False)
-        return optimise(moving_image, fixed_image, region, pose, kind="Rigid", seed=seed)
+        # The region is smaller than a template's, and its answer is not smoothed by one: more of it is sampled.
+        return optimise(moving_image, fixed_image, region, pose, kind="Rigid", seed=seed, share=0.5)
 
     starts = 60
     matrix = attempt(starts, 10.0, climbs=2)

@@ -51,14 +51,12 @@ class TemplateAlignment:
     quality : 0..1, the correlation of the FLAIR with a FLAIR-like template inside the brain at 5 mm, scaled from what
               any bright ball reaches (0.3; upside-down heads 0.4) to that of good scans (0.8). Under 0.25 it is wrong.
     starts  : how many initial poses were tried.
-    brain   : signed distance to the brain's surface in mm, positive inside, on a coarse grid over the FLAIR.
     warp    : SyN's displacements, which refine the matrix.
     """
 
     matrix: Array
     quality: float
     starts: int
-    brain: Image
     warp: Warp | None = None
 
     def save(self, prefix: Path, source: str) -> dict[str, Path]:
@@ -82,7 +80,7 @@ class TemplateAlignment:
 def align_to_template(
     flair: Image, *, kind: Literal["affine", "syn"], resolution: float = 2.0, seed: int, minimum_quality: float
 ) -> TemplateAlignment:
-    """Align a FLAIR (X, Y, Z), full-head or skull-stripped, in any pose, to the template.
+    """Align a FLAIR (X, Y, Z), full-head or skull-stripped, in any pose, to the template: where its brain is not known.
 
     resolution      : voxel size in mm of the images that ANTs sees.
     minimum_quality : when the first few hundred initial poses give less, thousands more in all directions are tried.
@@ -98,27 +96,28 @@ def align_to_template(
     def attempt(count: int, widest: float, climbs: int) -> Array:
         starts = seeded_starts(tissue, middle, seed=seed, count=count, widest=widest, scales=SCALES)
         pose = find_pose(coarse, template.head, correlation, starts=starts, climbs=climbs, scaling=True)
-        return optimise(moving, template.image, template.region, pose, kind="Affine", seed=seed)
+        return optimise(moving, template.image, template.region, pose, kind="Affine", seed=seed, share=0.25)
 
     starts = 300
     matrix = attempt(starts, 15.0, climbs=2)
-    if _quality(coarse, template.brain, matrix) < minimum_quality:
+    if quality(coarse, template.brain, matrix) < minimum_quality:
         starts += 2000
         again = attempt(2000, 90.0, climbs=3)
-        matrix = max((matrix, again), key=lambda matrix: _quality(coarse, template.brain, matrix))
-    quality = _quality(coarse, template.brain, matrix)
+        matrix = max((matrix, again), key=lambda matrix: quality(coarse, template.brain, matrix))
     warp = deform(moving, template.image, template.region, matrix, seed=seed) if kind == "syn" else None
-    brain = refined_brain(_template_brain(template.mask, matrix, warp, moving.grid), moving)
-    return TemplateAlignment(matrix, quality, starts, brain, warp)
+    return TemplateAlignment(matrix, quality(coarse, template.brain, matrix), starts, warp)
 
 
-def template_brain_mask(alignment: TemplateAlignment, grid: Grid) -> Array:
-    """The brain mask (X, Y, Z), bool, on a grid over the aligned FLAIR: the template's, refined by the FLAIR itself."""
+def template_brain_mask(alignment: TemplateAlignment, flair: Image, resolution: float = 2.0) -> Array:
+    """The brain mask (X, Y, Z), bool, of an aligned FLAIR: the template's, refined by the FLAIR itself at `resolution`
+    mm."""
+    template, moving = load_template(resolution), working_image(flair, resolution, CEILING)
+    brain = refined_brain(_template_brain(template.mask, alignment.matrix, alignment.warp, moving.grid), moving)
     # Half a coarse voxel at the border of the field of view lies beyond the centres of its voxels.
-    padded = np.pad(alignment.brain.data, 1, mode="edge")
-    affine = alignment.brain.affine.copy()
+    padded = np.pad(brain.data, 1, mode="edge")
+    affine = brain.affine.copy()
     affine[:3, 3] -= affine[:3, :3].sum(axis=1)
-    mask: Array = resample(Image(padded, affine), grid, cval=-1.0).data > 0
+    mask: Array = resample(Image(padded, affine), flair.grid, cval=-1.0).data > 0
     return mask
 
 
@@ -161,7 +160,8 @@ def load_template(resolution: float) -> Template:
     )
 
 
-def _quality(coarse: Image, brain: Sample, matrix: Array) -> float:
+def quality(coarse: Image, brain: Sample, matrix: Array) -> float:
+    """See `TemplateAlignment.quality`; of a FLAIR at 5 mm, the template's brain, and the matrix between the two."""
     values, inside = values_at(coarse, brain.points, matrix)
     # A slab is judged by what it shows, but a sliver of brain says nothing.
     if inside.mean() < 0.2:

@@ -25,6 +25,8 @@ BRAIN_MM3, HEAD_MM3 = 5.0e6, 12.6e6
 USUAL_VOXELS, USUAL_SCANS = 12_600_000, 100_000
 # Of a process that loads patches: assumed, as there was no GPU.
 LOADER_BYTES = 3e8
+# The network that finds brains, its libraries included, on the largest field of view that it takes (measured).
+FINDER_BYTES = 7.5e8
 # Rules that read all images of a scan as they came; others read masks on the grid of the reference image.
 READ_IMAGES = ("index", "register", "preprocess", "segment_archive")
 
@@ -78,6 +80,9 @@ def load(config: Config, rule: str, wildcards: Mapping[str, str], threads: int =
         held, work = 0.0, 0.0
         if "ensemble" in wildcards and rule != "evaluate":
             held, work = predicting(_members(config, wildcards["ensemble"]), prepared)
+        if rule in ("register", "segment_archive") and config.preprocessing.brain_mask == "network":
+            # Brains are found before lesions are.
+            held = max(held, FINDER_BYTES)
         return Load(
             scans=shard.scans,
             rows=shard.scans,

@@ -24,7 +24,7 @@ def synthstrip_brain_mask(path: Path, image: Image) -> Array:
     if command is None:
         raise ConfigError(
             f"config: preprocessing.brain_mask is 'synthstrip', but none of {', '.join(COMMANDS)} is installed; "
-            "install one, or use 'template'"
+            "install one, or use 'network'"
         )
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "mask.nii.gz"
