@@ -53,7 +53,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "register": (
-        3,
+        4,
         lambda config: {
             "registration": _dump(config.registration),
             "brain_mask": config.preprocessing.brain_mask,
