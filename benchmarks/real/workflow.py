@@ -1,6 +1,6 @@
 """The workflow on real scans, with models that have seen none: real FLAIRs are segmented, those with masks scored.
 
-    python benchmarks/real.py DATA_FOLDER MODEL_FOLDER...
+    python benchmarks/real/workflow.py DATA_FOLDER MODEL_FOLDER...
 
 DATA_FOLDER holds the BIDS datasets ms_mni (FLAIR with consensus lesion masks) and ms_long (FLAIR only). The model
 folders, such as results/models/marginal/all/seed-0, are one ensemble. Prints volumes and scores of the scans, and
@@ -21,7 +21,7 @@ import yaml
 from flairflow.paths import Results
 from flairflow.tables import read_table
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = "results-real"
 
 
