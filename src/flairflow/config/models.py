@@ -313,8 +313,8 @@ class Config(Settings):
         elif not any(dataset.labels and dataset.use == "all" for dataset in self.datasets.values()):
             raise ValueError(
                 "datasets: none has labels and 'use: all', so there is nothing to train on; "
-                "give one labels, or name trained models under 'models' (models: {default: default}, leaving out "
-                "'strategies' and 'training', is the one that comes with flairflow)"
+                "give one labels, or name trained models under 'models' (models: {default: default} names the one "
+                "that comes with flairflow)"
             )
         if self.segmentation.model is not None:
             known("segmentation.model", [self.segmentation.model], self.ensembles)
