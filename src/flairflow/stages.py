@@ -112,7 +112,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     "volumes": (2, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
     "compare": (
-        6,
+        7,
         lambda config: {
             "labels": config.labels,
             "compared": config.compared,

@@ -104,7 +104,8 @@ def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_the
         rows = own(pairs, label="A", metric=metric)
         (first,) = own(rows, ensemble="e0", other="e1").to_dict("records")
         (last,) = own(rows, ensemble="e1", other="e2").to_dict("records")
-        assert np.allclose(dots(axis, "o"), [(first["mean_difference"], 0), (-last["mean_difference"], 1)])
+        found = sorted([*dots(axis, "o"), *dots(axis, "D")], key=lambda point: point[1])
+        assert np.allclose(found, [(first["mean_difference"], 0), (-last["mean_difference"], 1)])
         bars = [np.asarray(line.get_xdata()) for line in axis.get_lines() if line.get_marker() == "None"][:2]
         assert np.allclose(bars, [[first["low"], first["high"]], [-last["high"], -last["low"]]])
     assert "left is better" in drawing.figure.axes[1].get_xlabel()
@@ -114,11 +115,16 @@ def test_differences_are_from_the_baseline_whichever_way_round_the_table_has_the
 def test_a_filled_point_is_a_significant_one() -> None:
     row: dict[str, object] = {"label": "A", "metric": "dice", "view": "pooled", "other": "base", "scans": 9}
     row |= {"mean_difference": 0.1, "low": 0.0, "high": 0.2}
-    pairs = pd.DataFrame([row | {"ensemble": "sure", "p_holm": 0.01}, row | {"ensemble": "unsure", "p_holm": 0.2}])
+    row |= {"opposite": False}
+    pairs = pd.DataFrame(
+        [row | {"ensemble": "sure", "p_mean_holm": 0.01}, row | {"ensemble": "unsure", "p_mean_holm": 0.2}]
+    )
     drawing = differences(pairs, "A", [DICE], "base", ["base", "sure", "unsure"])
     points = [line for line in drawing.figure.axes[0].get_lines() if line.get_marker() == "o"]
     assert [point.get_markerfacecolor() == "white" for point in points] == [False, True]
     assert "The adjustment is within one metric" in drawing.caption
+    marked = differences(pairs.assign(opposite=True), "A", [DICE], "base", ["base", "sure", "unsure"])
+    assert len(dots(marked.figure.axes[0], "D")) == 2 and "Diamonds" in marked.caption
 
 
 def test_shades_are_the_shares_of_the_ranks(tables: Tables) -> None:

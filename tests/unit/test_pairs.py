@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,21 @@ def test_the_test_is_of_participants_not_of_scans() -> None:
     ranks = stats.rankdata(np.abs(means))
     assert row["rank_biserial"] == pytest.approx((ranks[means > 0].sum() - ranks[means < 0].sum()) / ranks.sum())
     assert row["low"] < row["mean_difference"] < row["high"]
+    # All signs of a participant's differences at once.
+    sums = differences.reshape(12, 3).sum(axis=1)
+    signs = np.array(list(product((1, -1), repeat=12)))
+    assert row["p_mean"] == pytest.approx((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12).mean())
+
+
+def test_where_mean_and_ranks_point_in_opposite_directions_it_is_said() -> None:
+    """Many small losses and a few large gains."""
+    ahead = [0.5, 0.45, 0.4] + [-0.01 - 0.0001 * number for number in range(27)]
+    scores = {"bold": [0.5 + value for value in ahead], "shy": [0.5] * 30, "best": [1.0] * 30}
+    table = compare_pairs(metric_table({name: {"dice": dice} for name, dice in scores.items()}))
+    assert table["opposite"].tolist() == [True, False, False]
+    row = table.iloc[0]
+    assert row["mean_difference"] > 0 > row["rank_biserial"]
+    assert row["p"] < 0.05 < row["p_mean"]
 
 
 def test_scans_that_one_lacks_count_nowhere_and_are_reported() -> None:
@@ -72,6 +88,7 @@ def test_holm_is_over_the_pairs_of_a_label_and_metric() -> None:
     assert len(table) == 6
     for _, family in table.groupby(["label", "metric"]):
         assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].tolist()))
+        assert family["p_mean_holm"].tolist() == pytest.approx(holm(family["p_mean"].tolist()))
     assert (table["p_holm"] > table["p"]).any()
 
 

@@ -32,7 +32,8 @@ def test_ranks_by_hand() -> None:
     assert dice["friedman_p"].iloc[0] == pytest.approx(stats.friedmanchisquare(*means).pvalue)
     # Lower is better, and always the same: no draw ranks them otherwise.
     distance = ranks[ranks["metric"] == "hd95_mm"]
-    assert distance["mean_rank"].tolist() == distance["low"].tolist() == distance["high"].tolist() == [1, 2, 3]
+    for column in ("mean_rank", "low", "high"):
+        assert distance[column].tolist() == pytest.approx([1, 2, 3])
     shares = stability[stability["metric"] == "hd95_mm"].pivot(index="ensemble", columns="rank", values="share")
     assert np.array_equal(shares, np.eye(3))
 
@@ -60,6 +61,12 @@ def test_only_scans_that_all_have_are_ranked() -> None:
     assert dice["mean_rank"].tolist() == pytest.approx([5 / 3, 4 / 3])
     # Errors with a sign: the one nearest to 0 is best.
     assert ranks[ranks["metric"] == "volume_error_ml"]["mean_rank"].tolist() == [3, 1, 2]
+
+
+def test_one_alone_has_no_rank() -> None:
+    ranks, stability = rank_ensembles(metric_table({"alone": {"dice": [0.5, 0.6, 0.7]}}))
+    assert ranks["scans"].tolist() == [3] and ranks[["mean_rank", "low", "high", "friedman_p"]].isna().all(axis=None)
+    assert stability.empty
 
 
 def test_each_dataset_is_a_view_of_its_own() -> None:

@@ -26,7 +26,7 @@ def test_every_lesion_counts_the_same() -> None:
     assert table["from_ml"].iloc[3] == 10 and np.isnan(table["to_ml"].iloc[3])
     small, none, _, large = table.to_dict("records")
     assert (small["lesions"], small["found"], small["recall"]) == (11, 9, pytest.approx(9 / 11))
-    assert (small["low"], small["high"]) == pytest.approx((0, 0.9))
+    assert 0 < small["low"] < 0.1 and 0.9 < small["high"] < 1
     assert none["lesions"] == 0 and np.isnan([none["recall"], none["low"]]).all()
     assert large["recall"] == 1 and np.isnan(large["low"])  # of one participant there is no interval
 

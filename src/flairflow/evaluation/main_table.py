@@ -190,7 +190,8 @@ def _cell(row: Mapping[Hashable, Any], name: str) -> str:
         return "n/a"
     expected = row[{"lesion": "lesion_scans", "free": "lesion_free_scans", "all": "scans"}[METRICS[name].where]]
     fewer = "" if row[f"{name}_scans"] == expected else f" ({row[f'{name}_scans']:.0f})"
-    return f"{mean:.{digits}f}{fewer}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+    above = "n/a" if np.isnan(high) else f"{high:.{digits}f}"
+    return f"{mean:.{digits}f}{fewer}" + ("" if np.isnan(low) else f" [{low:.{digits}f}, {above}]")
 
 
 def _counts(scans: pd.Series) -> tuple[int, int | None, int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flairflow.evaluation.bootstrap import interval, participants_with, ratio_draws
+from flairflow.evaluation.bootstrap import participants_with, ratio_bounds
 from flairflow.evaluation.metrics import SIZES
 from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, scores_by_label, views
 from flairflow.tables import Column, column
@@ -19,7 +19,9 @@ COLUMNS: dict[str, Column] = {
     "lesions": column("Reference lesions of this size in these scans (26-connected components)"),
     "found": column("How many of them have a predicted voxel"),
     "recall": column("Share of them that is found, over these scans; n/a: there are no such lesions"),
-    "low": column("Lower end of its 95 % interval: percentile bootstrap over participants, with all their scans"),
+    "low": column(
+        "Lower end of its 95 % interval, made like that of a share in tables/summary.tsv (tables/summary.json)"
+    ),
     "high": column("Upper end of it; n/a: fewer than two participants"),
 }
 
@@ -46,7 +48,7 @@ def _recall(scores: Scores) -> list[tuple[object, ...]]:
         lesions, found = counts[known][:, ::2], counts[known][:, 1::2]
         people = scores.participants[known]
         several = participants_with(np.where(lesions > 0, 1.0, np.nan), people) > 1
-        lows, highs = interval(ratio_draws(found, lesions, people))
+        lows, highs = ratio_bounds(found, lesions, people, np.repeat([[0.0], [1.0]], len(SIZES), axis=1))
         for place, (_, low, high) in enumerate(SIZES):
             total, right = lesions[:, place].sum(), found[:, place].sum()
             bounds = (lows[place], highs[place]) if several[place] else (np.nan, np.nan)

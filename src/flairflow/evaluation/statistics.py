@@ -5,43 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
+from flairflow.evaluation.signed_rank import signed_ranks
 from flairflow.images.grid import Array
 
 RESAMPLES = 9999
-EXACT_WITH_TIES = 13
 LEVEL = 0.95
-
-
-def signed_rank_p(differences: Array) -> float:
-    """Two-sided p value of Wilcoxon's signed-rank test (Wilcoxon 1945) that paired differences lie around 0.
-
-    Differences of 0 are left out; where nothing is left the two are the same: 1. For differences of -1 and 1 alone it
-    is McNemar's test. Exact for up to 50 differences without ties and for up to `EXACT_WITH_TIES` with them, else by
-    the normal approximation, without correction for continuity.
-    """
-    differences = differences[differences != 0]
-    if not len(differences):
-        return 1.0
-    ranks = stats.rankdata(np.abs(differences))
-    if len(ranks) <= EXACT_WITH_TIES and len(np.unique(ranks)) < len(ranks):
-        # What `wilcoxon` does for these one permutation at a time, all at once.
-        signed = np.sign(differences) * ranks
-        test = stats.permutation_test((signed,), np.sum, permutation_type="samples", n_resamples=np.inf)
-        return float(test.pvalue)
-    return float(stats.wilcoxon(differences).pvalue)
 
 
 def rank_biserial(differences: Array) -> float:
     """Matched-pairs rank-biserial correlation (Kerby 2014): of the ranks of absolute differences, the share that is on
     the side above 0 minus the share below. Differences of 0 are left out, as in `signed_rank_p`; NaN for no pairs, 0
     where all differences are 0."""
-    changed = differences[differences != 0]
-    if not len(changed):
-        return 0.0 if len(differences) else np.nan
-    ranks = stats.rankdata(np.abs(changed))
-    return float((np.sign(changed) * ranks).sum() / ranks.sum())
+    return ranks_biserial(signed_ranks(differences)) if len(differences) else np.nan
+
+
+def ranks_biserial(ranks: Array) -> float:
+    """The same from `signed_ranks` of some pairs."""
+    return float(ranks.sum() / np.abs(ranks).sum()) if len(ranks) else 0.0
 
 
 def standardised_difference(differences: Array) -> float:
@@ -52,17 +34,21 @@ def standardised_difference(differences: Array) -> float:
     return float(differences.mean() / differences.std(ddof=1))
 
 
-def friedman_p(scores: Array) -> float:
-    """P value of Friedman's test (Friedman 1937) that methods, the columns of scores (N, K), are alike.
+def friedman_p(ranks: Array) -> float:
+    """P value of Friedman's test (Friedman 1937) that methods are alike, from their ranks within each row (N, K), ties
+    with their mean rank.
 
     The chi-squared approximation, corrected for ties; 1 where all are tied everywhere. NaN for fewer than three methods
     (the signed-rank test is for two) or two rows.
     """
-    if scores.shape[1] < 3 or len(scores) < 2:
+    rows, methods = ranks.shape
+    if methods < 3 or rows < 2:
         return np.nan
-    if (scores == scores[:, :1]).all():
+    about = ranks - (methods + 1) / 2
+    spread = (about**2).sum()
+    if not spread:
         return 1.0
-    return float(stats.friedmanchisquare(*scores.T).pvalue)
+    return float(special.chdtrc(methods - 1, (methods - 1) * (about.sum(axis=0) ** 2).sum() / spread))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

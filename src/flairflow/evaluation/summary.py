@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flairflow.evaluation.bootstrap import interval, mean_draws, participants_with
+from flairflow.evaluation.bootstrap import participants_with, ratio_bounds
 from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.scores import Scores, scores_by_label
 from flairflow.images.grid import Array
@@ -30,8 +30,15 @@ COLUMNS: dict[str, Column] = {
     "mean": column("Mean over the scans; macro: mean of the datasets' means"),
     "sd": column("Standard deviation over the scans (n - 1); macro: of the datasets' means"),
     "median": column("Median over the scans; macro: of the datasets' means"),
-    "low": column("Lower end of the 95 % interval of the mean: percentile bootstrap over participants, with all scans"),
-    "high": column("Upper end of it; n/a: fewer than two participants"),
+    "low": column(
+        "Lower end of the 95 % interval of the mean: Bayesian bootstrap over participants, with all their scans, and "
+        "with one more whom nobody saw, who has the lowest score there can be (Gaffke); of scores of 0 and 1 Clopper "
+        "and Pearson's. Distances and percentages: without that one"
+    ),
+    "high": column(
+        "Upper end of it, with the highest score there can be; of volumes and counts, which have none, with one well "
+        "above the largest seen (docs/outputs.md). n/a: fewer than two participants, or all of these have 0"
+    ),
     "primary": column(
         "Whether this is the view to report first: pooled, the mean over scans that published tables give. Datasets of "
         "two scans would weigh as much as those of hundreds in macro"
@@ -43,9 +50,8 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
     """A row per label, metric, ensemble and view from tables/metrics.tsv, columns as in COLUMNS; no row where there is
     no score.
 
-    Intervals are percentiles of 9,999 draws of the participants of the view, each with all of its scans. For `macro`
-    participants are drawn within each dataset, and those who are in several datasets, with their scans of all, among
-    those who are in the same ones; a single participant of a kind is always drawn.
+    Intervals are of 9,999 draws of the participants of the view, each with all of its scans (`ratio_bounds`). For
+    `macro` a participant has the same weight in all datasets, and one more is put into each of these.
     """
     rows: list[tuple[object, ...]] = []
     for scores in scores_by_label(metrics, METRICS):
@@ -63,22 +69,38 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"scans": int, "participants": int, "primary": bool})
 
 
+def over_scans(part: Scores) -> pd.DataFrame:
+    """Of all scans the columns scans, participants, mean, sd, median, low and high; a row per ensemble, and metric
+    within them."""
+    flat, limits = _flat(part)
+    values = pd.DataFrame(flat)
+    participants = participants_with(flat, part.participants)
+    low, high = _bounds(flat, part.participants, limits)
+    return pd.DataFrame(
+        {
+            "scans": values.count(),
+            "participants": participants,
+            "mean": values.mean(),
+            "sd": values.std(),
+            "median": values.median(),
+            "low": np.where(participants > 1, low, np.nan),
+            "high": np.where(participants > 1, high, np.nan),
+        }
+    )
+
+
 def _views(part: Scores) -> list[tuple[str, str | None, pd.DataFrame]]:
     """The views with a table each; its rows are ensembles, and metrics within them."""
-    datasets, total, times, broad = [], np.array(0.0), np.array(0), np.array(False)
-    strata, flat = _datasets_of_participants(part), part.values.reshape(len(part.scans), -1)
-    for name in np.unique(part.datasets):
-        within = part.datasets == name
-        table = _over_scans(part.of(within))
-        datasets.append(("dataset", str(name), table))
-        draws = mean_draws(np.where(within[:, None], flat, np.nan), part.participants, strata)
-        total = total + np.nan_to_num(draws)
-        times = times + ~np.isnan(draws)
-        broad = broad | (table["participants"].to_numpy() > 1)
-    pooled = _over_scans(part)
-    with np.errstate(invalid="ignore"):
-        low, high = interval(total / times)
-    means = pd.concat([table["mean"] for _, _, table in datasets], axis=1)
+    pooled = over_scans(part)
+    names = [str(name) for name in np.unique(part.datasets)]
+    if len(names) == 1:
+        macro = pooled.assign(sd=np.nan, median=pooled["mean"])
+        return [("pooled", None, pooled), ("macro", None, macro), ("dataset", names[0], pooled)]
+    datasets = [("dataset", name, over_scans(part.of(part.datasets == name))) for name in names]
+    flat, limits = _flat(part)
+    low, high = _bounds(flat, part.participants, limits, part.datasets)
+    broad = np.any([table["participants"] > 1 for *_, table in datasets], axis=0)
+    means = pd.concat([table["mean"] for *_, table in datasets], axis=1)
     macro = pd.DataFrame(
         {
             "scans": pooled["scans"],
@@ -93,26 +115,16 @@ def _views(part: Scores) -> list[tuple[str, str | None, pd.DataFrame]]:
     return [("pooled", None, pooled), ("macro", None, macro), *datasets]
 
 
-def _datasets_of_participants(part: Scores) -> Array:
-    """For each scan (N,) in which datasets its participant has scans."""
-    rows = pd.DataFrame({"dataset": part.datasets, "participant": part.participants})
-    sets = rows.groupby("participant")["dataset"].agg(lambda names: "\t".join(sorted(set(names))))
-    return np.asarray(rows["participant"].map(sets), dtype=str)
+def _flat(part: Scores) -> tuple[Array, Array]:
+    """The scores (N, K) by ensemble, and metric within it, and their limits (2, K). Distances and percentages have none
+    that would say anything: of them only what was seen counts."""
+    seen = [METRICS[name].units in ("mm", "percent") for name in part.metrics]
+    limits = np.where(seen, np.nan, np.array([METRICS[name].limits for name in part.metrics]).T)
+    return part.values.reshape(len(part.scans), -1), np.tile(limits, len(part.ensembles))
 
 
-def _over_scans(part: Scores) -> pd.DataFrame:
-    flat = part.values.reshape(len(part.scans), -1)
-    values, draws = pd.DataFrame(flat), mean_draws(flat, part.participants)
-    participants = participants_with(flat, part.participants)
-    low, high = (np.where(participants > 1, bound, np.nan) for bound in interval(draws))
-    return pd.DataFrame(
-        {
-            "scans": values.count(),
-            "participants": participants,
-            "mean": values.mean(),
-            "sd": values.std(),
-            "median": values.median(),
-            "low": low,
-            "high": high,
-        }
-    )
+def _bounds(values: Array, participants: Array, limits: Array, groups: Array | None = None) -> tuple[Array, Array]:
+    known = ~np.isnan(values)
+    found = ratio_bounds(np.where(known, values, 0.0), known.astype(float), participants, limits, groups)
+    low, high = (np.where(np.isfinite(bound), bound, np.nan) for bound in found)
+    return low, high

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow.errors import ConfigError, in_short
-from flairflow.evaluation.metrics import METRICS, Metric
+from flairflow.evaluation.metrics import METRICS
 from flairflow.published.reading import Given
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ def check_values(given: Given) -> None:
         raise ConfigError(f"{given.path}: {error}") from None
     faults: list[str] = []
     for metric, own in given.values.groupby("metric", sort=False):
-        low, high, whole = _range(METRICS[str(metric)])
+        low, high = METRICS[str(metric)].limits
         values = own["value"]
         wrong = own[(values < low - ROUNDING) | (values > high + ROUNDING)]
         faults += [f"{_which(row)} is {row.value:g}, not from {low:g} to {high:g}" for row in wrong.itertuples()]
         if METRICS[str(metric)].units != "mm":
             faults += [f"{_which(row)} is inf, as only distances can be" for row in own[values == np.inf].itertuples()]
-        if whole:
+        if METRICS[str(metric)].counts:
             wrong = own[np.isfinite(values) & ((values - values.round()).abs() > ROUNDING)]
             faults += [f"{_which(row)} is {row.value:g}, not a whole number" for row in wrong.itertuples()]
     if faults:
@@ -129,10 +129,3 @@ def _refuse(given: Given, faults: list[str], what: str) -> None:
 
 def _which(row: object) -> str:
     return f"{row.metric} of {row.label} in {row.scan}"  # type: ignore[attr-defined]
-
-
-def _range(metric: Metric) -> tuple[float, float, bool]:
-    """The smallest and the largest value a metric can take, and whether it is a count."""
-    counts = metric.name.startswith(("n_", "lesions_", "found_", "lfp_", "false_lesions", "lesion_count"))
-    share = metric.name == "calibration_error" or (metric.better == "higher" and not counts)
-    return -np.inf if metric.better == "zero" else 0.0, 1.0 if share else np.inf, counts

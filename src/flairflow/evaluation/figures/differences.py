@@ -42,8 +42,9 @@ def differences(
         found = [(place, rows.loc[name]) for place, name in enumerate(others) if name in rows.index]
         for place, row in found:
             axis.plot([row["low"], row["high"]], [place] * 2, color=BLUE)
-            face = BLUE if row["p_holm"] < LEVEL else "white"
-            axis.plot(row["mean_difference"], place, "o", color=BLUE, markerfacecolor=face, markersize=4)
+            face = BLUE if row["p_mean_holm"] < LEVEL else "white"
+            sign = "D" if row["opposite"] else "o"
+            axis.plot(row["mean_difference"], place, sign, color=BLUE, markerfacecolor=face, markersize=4)
         axis.axvline(0, color="black", linewidth=0.7)
         name_rows(axis, others, shown=number == 0)
         axis.set_title(f"{plain(metric.name)}\n{population(metric)}, n = {counted(rows['scans'])}")
@@ -58,8 +59,9 @@ def differences(
         figure,
         f"{label}: differences from {plain(baseline)}",
         f"{label}: means of the paired differences from {plain(baseline)} (the line at 0) over the n scans of which "
-        "both have the score, with 95 % bootstrap intervals by participant. Filled: the signed-rank test, adjusted "
-        f"for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. "
+        "both have the score, with 95 % bootstrap intervals by participant. Filled: the sign-flip test of the mean, "
+        f"adjusted for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. Diamonds: most participants "
+        "differ in the other direction than the mean, which a few large differences make. "
         f"The adjustment is within one metric: whoever reads all {len(metrics)} panels as one "
         "question has to correct further. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
@@ -73,7 +75,7 @@ def from_baseline(pairs: pd.DataFrame, baseline: str) -> pd.DataFrame:
     straight = pairs[pairs["other"] == baseline].set_index("ensemble")
     turned = pairs[pairs["ensemble"] == baseline].set_index("other")
     turned = turned.assign(mean_difference=-turned["mean_difference"], low=-turned["high"], high=-turned["low"])
-    columns = ["scans", "mean_difference", "low", "high", "p_holm"]
+    columns = ["scans", "mean_difference", "low", "high", "p_mean_holm", "opposite"]
     return pd.concat([straight, turned])[columns].dropna(subset=["mean_difference"])
 
 

@@ -5,6 +5,7 @@ Imports nothing heavy: tables, figures and documentation are made from METRICS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +38,17 @@ class Metric:
     missed: Value = "formula"
     false: Value = "formula"
     nothing: Value = "formula"
+
+    @property
+    def counts(self) -> bool:
+        """Whether its values are whole numbers of lesions."""
+        return self.name.startswith(("n_", "lesions_", "found_", "lfp_", "false_lesions", "lesion_count"))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest value it can have; infinite: there is no such."""
+        share = self.name == "calibration_error" or (self.better == "higher" and not self.counts)
+        return -math.inf if self.better == "zero" else 0.0, 1.0 if share else math.inf
 
 
 _PAPER = "Phitidis et al. 2026, arXiv 2601.20503"
