@@ -60,8 +60,8 @@ def differences(
         f"{label}: differences from {plain(baseline)}",
         f"{label}: means of the paired differences from {plain(baseline)} (the line at 0) over the n scans of which "
         "both have the score, with 95 % bootstrap intervals by participant. Filled: the sign-flip test of the mean, "
-        f"adjusted for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. Diamonds: most participants "
-        "differ in the other direction than the mean, which a few large differences make. "
+        f"adjusted for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. Diamonds: most "
+        "participants differ in the other direction than the mean, which a few large differences make. "
         f"The adjustment is within one metric: whoever reads all {len(metrics)} panels as one "
         "question has to correct further. "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
