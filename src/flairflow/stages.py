@@ -93,7 +93,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "segmentation": {"probabilities": config.segmentation.probabilities},
         },
     ),
-    "thresholds": (1, lambda config: {"labels": config.labels, "precedence": config.precedence}),
+    "thresholds": (2, lambda config: {"labels": config.labels, "precedence": config.precedence}),
     "evaluate": (
         5,
         lambda config: {

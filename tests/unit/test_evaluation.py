@@ -15,7 +15,7 @@ from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
 from flairflow.evaluation.comparison import compare, ensemble_updates
 from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
-from flairflow.evaluation.threshold import CANDIDATES, best_thresholds
+from flairflow.evaluation.threshold import CANDIDATES, TOLERATED_ML, best_thresholds
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import RULES, Results
@@ -23,6 +23,8 @@ from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.stage import write_prepared
 from flairflow.registration.masks import carry, meaning
 from flairflow.shards.ledger import Row
+from flairflow.training import selection
+from flairflow.training.selection import class_score
 
 
 @given(st.integers(0, 1000))
@@ -32,18 +34,19 @@ def test_the_best_thresholds_are_what_trying_all_finds(seed: int) -> None:
     scans = []
     for _ in range(3):
         label = generator.random(200) < 0.2
-        scans.append((generator.normal(0, 1, 200) + 2 * label - 4 * (generator.random(200) < 0.1), label))
+        scans.append((generator.normal(0, 1, 200) + 2 * label - 4 * (generator.random(200) < 0.1), label, 0.02))
+    scans.append((generator.normal(0, 1, 200), np.zeros(200, bool), 0.02))
 
-    def mean_dice(low: float, high: float) -> float:
-        chosen = [((values > low) & (values <= high), label) for values, label in scans]
-        return float(np.mean([2 * (p & label).sum() / (p.sum() + label.sum()) for p, label in chosen]))
+    def mean_score(low: float, high: float) -> float:
+        chosen = [((values > low) & (values <= high), label) for values, label, _ in scans]
+        return float(np.mean([class_score(found, label, 0.02) for found, label in chosen]))
 
     one, two = best_thresholds(scans)
     candidates: list[float] = CANDIDATES.tolist()
-    assert one[2] == pytest.approx(max(mean_dice(low, np.inf) for low in candidates))
-    assert one[2] == pytest.approx(mean_dice(*one[:2])) and one[1] == np.inf
-    every = [mean_dice(low, high) for low in candidates for high in (*candidates, np.inf)]
-    assert two[2] == pytest.approx(max(every)) == pytest.approx(mean_dice(*two[:2]))
+    assert one[2] == pytest.approx(max(mean_score(low, np.inf) for low in candidates))
+    assert one[2] == pytest.approx(mean_score(*one[:2])) and one[1] == np.inf
+    every = [mean_score(low, high) for low in candidates for high in (*candidates, np.inf)]
+    assert two[2] == pytest.approx(max(every)) == pytest.approx(mean_score(*two[:2]))
 
 
 LABELS = {"labels": ["A"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}}
@@ -74,7 +77,7 @@ def test_ignored_voxels_have_no_say_in_the_thresholds(tmp_path: Path) -> None:
     row = prepared_row(results, scores, np.ones(bits.shape, bool), bits, ignore)
     table = choose_thresholds([(SCAN, row)], load_config(LABELS), results)
     assert list(table["rule"]) == list(RULES)
-    assert table["training_dice"].tolist() == [1.0, 1.0] and (table["low"] < 2).all()
+    assert table["training_score"].tolist() == [1.0, 1.0] and (table["low"] < 2).all()
 
 
 def test_the_edge_of_the_brain_is_no_band_of_intensities(tmp_path: Path) -> None:
@@ -92,22 +95,38 @@ def test_the_edge_of_the_brain_is_no_band_of_intensities(tmp_path: Path) -> None
     assert volumes == [0.0, pytest.approx(brain.sum() * 0.008, rel=0.05)]
 
 
+def test_lesion_free_scans_raise_the_thresholds() -> None:
+    """Where tissue without a lesion is as bright as faint lesions are, a rule that calls it one is no good."""
+    bright, faint = np.repeat([0.0, 1.0, 3.0], [900, 30, 70]), np.repeat([0.0, 1.0], [900, 100])
+    with_lesion = (bright, bright >= 1, 0.1)
+    assert best_thresholds([with_lesion])[0][0] < 1
+    (low, _, score), _ = best_thresholds([with_lesion, (faint, np.zeros(1000, bool), 0.1)])
+    assert low >= 1 and score == pytest.approx((2 * 70 / 170 + 1) / 2)
+    assert TOLERATED_ML == selection.TOLERATED_ML
+
+
 def test_without_a_lesion_to_learn_from_nothing_is_called_one() -> None:
-    for low, high, dice in best_thresholds([(np.arange(5.0), np.zeros(5, bool))]):
+    for low, high, dice in best_thresholds([(np.arange(5.0), np.zeros(5, bool), 1.0)]):
         assert low == high == np.inf and np.isnan(dice)
 
 
 def test_the_comparison_keeps_lesion_free_scans_out_of_the_dice() -> None:
     nothing = np.nan
-    rows = [(0.5, 0.2, -1.0, nothing, nothing), (0.7, 0.6, 3.0, nothing, nothing)]
-    rows += [(nothing, nothing, 0.4, 2.0, 0.4), (nothing, nothing, 0.0, 0.0, 0.0)]
-    metrics = pd.DataFrame(rows, columns=["dice", "lesion_f1", "volume_error_ml", "false_lesions", "false_ml"])
-    table = compare(metrics.assign(label="A", ensemble="m"), ["A", "B"], ["m", "one_threshold"], {"m": (400, 800)})
+    rows = [(0.5, 0.2, 0.1, 1.0, -1.0, nothing, nothing), (0.7, 0.6, 0.3, 0.0, 3.0, nothing, nothing)]
+    rows += [(nothing, nothing, nothing, nothing, 0.4, 2.0, 0.4), (nothing, nothing, nothing, nothing, 0.0, 0.0, 0.0)]
+    names = ["dice", "lesion_f1", "lesion_f1_iou", "scan_sensitivity", "volume_error_ml", "false_lesions", "false_ml"]
+    metrics = pd.DataFrame(rows, columns=names).assign(label="A", ensemble="m", dataset="ds")
+    metrics["scan"] = metrics["participant"] = list("pqrs")
+    metrics["absolute_volume_error_ml"] = metrics["volume_error_ml"].abs()
+    table = compare(metrics, ["A", "B"], ["m", "one_threshold"], {"m": (400, 800)})
     found = table[table["label"] == "A"].iloc[0].to_dict()
     assert (found["lesion_scans"], found["lesion_free_scans"], found["false_scans"]) == (2, 2, 1)
     assert found["dice_mean"] == pytest.approx(0.6) and found["dice_sd"] == pytest.approx(0.1 * 2**0.5)
     assert found["lesion_f1_mean"] == pytest.approx(0.4) and found["lesion_f1_sd"] == pytest.approx(0.2 * 2**0.5)
     assert found["volume_error_ml_mean"] == pytest.approx(1.0)
+    assert found["absolute_volume_error_ml_mean"] == pytest.approx(2.0) and found["missed_scans"] == 1
+    assert found["lesion_f1_iou_mean"] == pytest.approx(0.2) and not found["other_scans"]
+    assert 0 < found["dice_low"] < 0.5 and 0.7 < found["dice_high"] < 1
     assert found["false_lesions_mean"] == pytest.approx(1.0) and found["false_ml_mean"] == pytest.approx(0.2)
     assert (found["updates"], found["updates_before"]) == (400, 800)
     rule = table[(table["label"] == "A") & (table["ensemble"] == "one_threshold")].iloc[0]

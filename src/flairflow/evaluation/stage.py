@@ -72,17 +72,20 @@ def choose_thresholds(scans: Iterable[tuple[Scan, Row]], config: Config, results
     rows = []
     for number, label in enumerate(config.labels):
 
-        def known(label: str = label, number: int = number) -> Iterable[tuple[Array, Array]]:
+        def known(label: str = label, number: int = number) -> Iterable[tuple[Array, Array, float]]:
             for scan, row in scans:
                 if label in scan.annotated:
                     ready = read_prepared(scan, row, results)
                     classes, ignore, _ = _known(row, config, results)
                     counted = ready.brain & ~decode(ignore, label, config.labels)
-                    yield ready.images[0][counted], (classes == number + 1)[counted]
+                    lesion = classes == number + 1
+                    # A lesion that is ignored as a whole does not mean that there is none.
+                    if not lesion.any() or (lesion & counted).any():
+                        yield ready.images[0][counted], lesion[counted], ready.grid.voxel_ml
 
         count = sum(label in scan.annotated for scan, _ in scans)
         rows += [(rule, label, *found, count) for rule, found in zip(RULES, best_thresholds(known()), strict=True)]
-    return pd.DataFrame(rows, columns=["rule", "label", "low", "high", "training_dice", "scans"])
+    return pd.DataFrame(rows, columns=["rule", "label", "low", "high", "training_score", "scans"])
 
 
 def _scores(

@@ -50,7 +50,10 @@ THRESHOLD_COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "low": column("Lower threshold, chosen on the training scans", "brain z-score"),
     "high": column("Upper threshold, chosen on the training scans; inf: none", "brain z-score"),
-    "training_dice": column("Mean Dice of that rule over the lesion-bearing training scans"),
+    "training_score": column(
+        "Mean over these scans of Dice where there is a lesion, and of 1 / (1 + v / 1 ml) of v ml called one where "
+        "there is none: the score by which networks are chosen"
+    ),
     "scans": column("Training scans in which the label is annotated"),
 }
 
