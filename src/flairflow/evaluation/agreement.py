@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from flairflow.evaluation.bootstrap import ratio_draws
 from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, scores_by_label, views
 from flairflow.evaluation.statistics import LEVEL
 from flairflow.images.grid import Array
@@ -16,6 +17,8 @@ COLUMNS: dict[str, Column] = {
     **VIEW_COLUMNS,
     "ensemble": column("What segmented"),
     "scans": column("Scans with a known mask of the label; log: of these where both volumes are above 0"),
+    "missed": column("Scans with a lesion of which nothing is predicted; on log they are not among the scans"),
+    "false": column("Scans without a lesion in which something is predicted; on log they are not among the scans"),
     "scale": column(
         "What is compared",
         levels={
@@ -24,8 +27,11 @@ COLUMNS: dict[str, Column] = {
         },
     ),
     "icc": column("ICC(A,1) of predicted and reference volume: two-way, absolute agreement, single measurement"),
-    "icc_low": column("Lower end of its 95 % interval, by the F distribution; scans are taken as independent"),
-    "icc_high": column("Upper end of it; n/a: fewer than three scans, or scans that hardly differ"),
+    "icc_low": column(
+        "Lower end of its 95 % interval. ml: percentile bootstrap over participants, as volumes are skewed and their "
+        "errors grow with them; log: by the F distribution, where scans are taken as independent"
+    ),
+    "icc_high": column("Upper end of it; n/a: fewer than three scans or two participants, or scans that hardly differ"),
     "bias": column("Mean of predicted minus reference"),
     "bias_low": column("Lower end of its 95 % interval (t)"),
     "bias_high": column("Upper end of it"),
@@ -87,6 +93,30 @@ def intraclass_correlation(ratings: Array) -> tuple[float, float, float]:
     return float(icc), float(low), float(high)
 
 
+def correlation_bounds(ratings: Array, participants: Array) -> tuple[float, float]:
+    """The 95 % interval of ICC(A,1) of ratings (N, 2) by two raters in draws of participants (N,) with replacement,
+    from the weighted moments of means and differences. NaN for fewer than three targets or two participants."""
+    if len(ratings) < 3 or len(np.unique(participants)) < 2:
+        return np.nan, np.nan
+    # About the middle: squares of large numbers lose what they differ by.
+    mean = ratings.mean(axis=1) - ratings.mean()
+    difference = ratings[:, 1] - ratings[:, 0]
+    moments = np.stack([mean, mean**2, difference, difference**2], axis=1)
+    first, second, shift, square = ratio_draws(moments, np.ones(moments.shape), participants, resampled=True).T
+    count = len(ratings)
+    of_rows = 2 * (second - first**2) * count / (count - 1)
+    error = (square - shift**2) / 2 * count / (count - 1)
+    of_columns = count * shift**2 / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        icc = (of_rows - error) / (of_rows + error + 2 * (of_columns - error) / count)
+    # A draw of one participant alone has none.
+    known = icc[np.isfinite(icc)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
 def limits_of_agreement(differences: Array) -> tuple[float, ...]:
     """Bias and 95 % limits of agreement of differences (N,), each followed by its 95 % interval (Bland & Altman 1999,
     section 2.1): nine numbers, NaN for fewer than two differences (the bias alone of one)."""
@@ -106,11 +136,15 @@ def limits_of_agreement(differences: Array) -> tuple[float, ...]:
 def _agreement(scores: Scores) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for number, ensemble in enumerate(scores.ensembles):
-        volumes = scores.values[:, number]
-        volumes = volumes[~np.isnan(volumes).any(axis=1)]
+        known = ~np.isnan(scores.values[:, number]).any(axis=1)
+        volumes, people = scores.values[known, number], scores.participants[known]
         if len(volumes):
-            positive = volumes[(volumes > 0).all(axis=1)]
-            for scale, pairs in (("ml", volumes), ("log", np.log(positive))):
-                numbers = (*intraclass_correlation(pairs), *limits_of_agreement(pairs[:, 1] - pairs[:, 0]))
-                rows.append((ensemble, len(pairs), scale, *numbers))
+            reference, predicted = (volumes > 0).T
+            errors = int((reference & ~predicted).sum()), int((~reference & predicted).sum())
+            for scale, pairs in (("ml", volumes), ("log", np.log(volumes[reference & predicted]))):
+                icc, *bounds = intraclass_correlation(pairs)
+                if scale == "ml":
+                    bounds = [*correlation_bounds(pairs, people)]
+                limits = limits_of_agreement(pairs[:, 1] - pairs[:, 0])
+                rows.append((ensemble, len(pairs), *errors, scale, icc, *bounds, *limits))
     return rows

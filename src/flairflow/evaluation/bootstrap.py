@@ -20,12 +20,14 @@ BLOCK = 1 << 20
 REACH = 64.0
 
 
-def ratio_draws(above: Array, below: Array, participants: Array) -> Array:
+def ratio_draws(above: Array, below: Array, participants: Array, resampled: bool = False) -> Array:
     """What ratios of two sums over scans are in each draw of the Bayesian bootstrap (Rubin 1981) over participants:
     each participant's scans get the same random weight, from the exponential distribution.
 
     above, below : (N, K) of N scans, for K ratios sum(above) / sum(below).
     participants : (N,) whose scans they are: numbers or names.
+    resampled    : weights are how often participants are drawn with replacement (Efron 1979), whole numbers: for what
+                   is no mean, such as a correlation of skewed volumes, these cover better.
     Returns (RESAMPLES, K), equal for equal arguments. NaN where the lower sum is 0. All ratios are of the same draws,
     so differences of columns are paired.
     """
@@ -34,7 +36,7 @@ def ratio_draws(above: Array, below: Array, participants: Array) -> Array:
     # Ratios over the same scans share their lower sums.
     lower, which = np.unique(sums_by(owners, persons, below), axis=1, return_inverse=True)
     found = np.empty((RESAMPLES, above.shape[1]))
-    for rows, weights in _blocks(persons):
+    for rows, weights in _blocks(persons, resampled):
         with np.errstate(invalid="ignore", divide="ignore"):
             found[rows] = (weights @ upper) / (weights @ lower)[:, which.ravel()]
     found[~np.isfinite(found)] = np.nan
@@ -74,6 +76,15 @@ def ratio_bounds(
     the largest of the n participants' scores, more if few are not 0; infinite if all are 0, as that is no evidence of
     size. NaN where there is no score.
     """
+    draws = bounded_draws(above, below, participants, limits, groups)
+    low, high = interval(draws[0])[0], interval(draws[1])[1]
+    if groups is None and len(np.unique(participants)) == len(above):
+        _count_exactly(low, high, above, below, limits)
+    return low, high
+
+
+def bounded_draws(above: Array, below: Array, participants: Array, limits: Array, groups: Array | None = None) -> Array:
+    """The draws that the lower and the upper ends of `ratio_bounds` are percentiles of: (2, RESAMPLES, K)."""
     owners, persons = _owners(participants)
     names, of_group = np.unique(np.zeros(len(above), int) if groups is None else groups, return_inverse=True)
     largest = _scores(sums_by(owners, persons, above), sums_by(owners, persons, below)).max(axis=0, initial=0)
@@ -97,10 +108,7 @@ def ratio_bounds(
     draws[..., total == 0] = np.nan
     if len(parts) > 1:
         draws /= np.maximum(total, 1)
-    low, high = interval(draws[0])[0], interval(draws[1])[1]
-    if groups is None and persons == len(above):
-        _count_exactly(low, high, above, below, limits)
-    return low, high
+    return draws
 
 
 def participants_with(values: Array, participants: Array) -> Array:
@@ -134,13 +142,16 @@ def _owners(participants: Array) -> tuple[Array, int]:
     return owners.ravel(), len(persons)
 
 
-def _blocks(people: int) -> Iterator[tuple[slice, Array]]:
+def _blocks(people: int, resampled: bool = False) -> Iterator[tuple[slice, Array]]:
     """Random weights (rows, people) of all draws, some draws at a time; the same in every run."""
     generator = np.random.default_rng(0)
     rows = max(BLOCK // max(people, 1), 1)
     for start in range(0, RESAMPLES, rows):
         stop = min(start + rows, RESAMPLES)
-        yield slice(start, stop), generator.standard_exponential((stop - start, people))
+        if resampled:
+            yield slice(start, stop), generator.multinomial(people, np.full(people, 1 / people), stop - start) * 1.0
+        else:
+            yield slice(start, stop), generator.standard_exponential((stop - start, people))
 
 
 def _unseen(upper: Array, lower: Array, limits: Array, largest: Array) -> tuple[Array, Array]:
