@@ -217,10 +217,10 @@ def test_cohorts_show_the_lines_and_where_the_best_one_changes(tables: Tables) -
     for label in ("A", "B"):
         drawing = cohorts(shares, crossings, label, names)
         (axis,) = drawing.figure.axes
-        best = own(crossings, label=label)
+        best = own(crossings, label=label, view="pooled")
         lines = {str(line.get_label()): line for line in axis.get_lines()}
         for name in names:
-            wanted = own(shares, label=label, ensemble=name)
+            wanted = own(shares, label=label, view="pooled", ensemble=name)
             (label_of,) = [words for words in lines if words.startswith((f"{name}:", f"_{name}"))]
             assert np.allclose(lines[label_of].get_xydata(), np.c_[100 * wanted["share"], wanted["dice"]])
             assert label_of.startswith("_") == (name not in set(best["best"]))
@@ -354,15 +354,33 @@ def test_degenerate_tables_are_drawn_readably(case: str, tmp_path: Path) -> None
         assert drawing.caption.startswith("A") and drawing.title.startswith("A"), name
         if case in ("none", "nothing is known", "another label alone"):
             said = " ".join(text.get_text() for text in texts(figure))
-            assert any(words in said for words in ("no such scan", "no such lesion", "nothing to compare")), name
+            assert any(
+                words in said for words in ("no such scan", "no such lesion", "nothing to compare", "nothing to rank")
+            ), name
+
+
+def test_one_ensemble_alone_is_not_ranked_and_what_shows_nothing_is_not_written(tmp_path: Path) -> None:
+    scores = {"dice": [0.4, 0.6, np.nan], "dice_or_empty": [0.4, 0.6, 1.0], "false_ml": [np.nan, np.nan, 0.0]}
+    tables = tables_of(metric_table({"alone": scores}), tmp_path)
+    drawings = draw_tables(tables, "A")
+    nothing = {"ranking", "differences", "rank_stability", "size_recall", "agreement", "lesion_distributions"}
+    assert {name for name, drawing in drawings.items() if drawing.empty} == nothing
+    assert not any("best at" in text.get_text() for text in texts(drawings["cohorts"].figure))
+    results = Results(tmp_path)
+    write_figures(results, ["A"])
+    assert json.loads(results.figure("ranking", "A", "json").read_text())["empty"]
+    assert not json.loads(results.figure("cohorts", "A", "json").read_text())["empty"]
+    write_figures(results, ["A"], empty=False)
+    left = {path.name.removesuffix("_A.png") for path in (tmp_path / "figures").glob("*.png")}
+    assert left == set(drawings) - nothing
 
 
 def test_lines_differ_in_more_than_colour(tables: Tables) -> None:
     """A line that is best somewhere has a style and a marker that no other has."""
     shares = pd.concat([own(tables["lesion_free_share"], label="A", ensemble="e0").assign(ensemble=n) for n in "abcd"])
     stretches = pd.DataFrame(
-        [("A", i / 4, (i + 1) / 4, n, i / 5, i / 3, 0.6) for i, n in enumerate("abcd")],
-        columns=["label", "from_share", "to_share", "best", "from_low", "from_high", "draws_best"],
+        [("A", "pooled", i / 4, (i + 1) / 4, n, i / 5, i / 3, 0.6) for i, n in enumerate("abcd")],
+        columns=["label", "view", "from_share", "to_share", "best", "from_low", "from_high", "draws_best"],
     )
     drawing = cohorts(shares, stretches, "A", list("abcd"))
     assert "c 50 to 75 % (from 40 to 66.7 %, 60 % of draws)" in drawing.caption

@@ -16,7 +16,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from scipy import stats
 
-from flairflow.evaluation.main_table import BLOCKS, SHOWN, as_latex, as_markdown, main_table
+from flairflow.evaluation.main_table import BLOCKS, as_latex, as_markdown, main_table, primary_metrics
 from flairflow.evaluation.main_table import COLUMNS as MAIN_COLUMNS
 from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.summary import COLUMNS, summarise
@@ -153,23 +153,39 @@ def test_the_main_table_has_a_row_for_each_label_and_ensemble() -> None:
 def test_the_main_table_in_markdown() -> None:
     text = as_markdown(main_of(some_metrics()))
     assert "A: n = 2 + 1 (participants: 3); B: n = 1 + 0 (participants: 1)." in text
-    assert "| label | ensemble | n | dice ↑ | dice or empty ↑ | false ml ↓ |" in text
-    assert re.search(
-        r"\| A \| own_one \| 2 \+ 1 \| 0.600 \[0.\d{3}, 0.\d{3}\] \| 0.400 \[0.\d{3}, 0.\d{3}\] \| 12.00 \|", text
-    )
-    assert "| B | own_one | 1 + 0 | 0.125 | n/a | n/a |" in text
-    first, second = text.split("## ")[1:]
-    assert "a_published" not in first and re.search(
-        r"\| A \| a_published \| 2 \+ 1 \| 0.500 \[0.\d{3}, 0.\d{3}\] \| n/a \| 3.000 \|", second
-    )
-    assert "own_one" not in second
+    first, second, third = text.split("## ")[1:]
+    share = r"\[0.\d{3}, 0.\d{3}\]"
+    assert "| label | ensemble | n | dice ↑ |" in first
+    assert re.search(rf"\| A \| own_one \| 2 \+ 1 \| 0.600 {share} \|\n", first)
+    assert "| B | own_one | 1 + 0 | 0.125 |" in first
+    assert "| label | ensemble | n | dice or empty ↑ | false ml ↓ |" in second
+    assert re.search(rf"\| A \| own_one \| 2 \+ 1 \| 0.400 {share} \| 12.00 \|", second)
+    assert "a_published" not in first + second and "own_one" not in third
+    assert re.search(rf"\| A \| a_published \| 2 \+ 1 \| 0.500 {share} \| n/a \| 3.000 \|", third)
+    assert "Primary metric: A dice or empty, B dice; the others are secondary." in text
+    assert "Each ensemble was trained once, its seeds averaged" in text
+
+
+def test_what_flatters_stands_beside_what_does_not() -> None:
+    """A mask of the whole brain finds every lesion, an empty one is right wherever there is none."""
+    together = [("lesion_f1", "lesion_f1_iou"), ("scan_sensitivity", "scan_specificity")]
+    for pair in [*together, ("volume_error_ml", "absolute_volume_error_ml")]:
+        assert any(set(pair) <= set(block) for block in BLOCKS.values()), pair
+
+
+def test_the_primary_metric_depends_on_the_scans_not_on_the_results() -> None:
+    whole, free = {"dice": [0.5], "dice_or_empty": [0.5]}, {"dice_or_empty": [1.0], "scan_specificity": [1.0]}
+    assert primary_metrics(metric_table({"m": whole})) == {"A": "dice"}
+    assert primary_metrics(pd.concat([metric_table({"m": whole}), metric_table({"n": free})])) == {"A": "dice_or_empty"}
+    assert primary_metrics(metric_table({"m": {"dsc": [0.5]}})) == {"A": "dsc"}
+    assert primary_metrics(metric_table({"m": {"dice": [np.nan]}})) == {}
 
 
 def test_the_main_table_in_latex() -> None:
     text = as_latex(main_of(some_metrics()))
-    first, _, below = text.partition("A & own\\_one & 2 + 1 & 0.600 & 0.400 & 12.00 \\\\\n &  &  & ")
+    first, _, below = text.partition("A & own\\_one & 2 + 1 & 0.400 & 12.00 \\\\\n &  &  & ")
     assert first and re.match(r"\\fontsize\{6\}\{7\}\\selectfont \[0.\d{3}, 0.\d{3}\] & ", below)
-    assert r"95 \% bootstrap" in text and r"\shortstack{dice~$\uparrow$}" in text and text.isascii()
+    assert r"95 \% intervals" in text and r"\shortstack{dice~$\uparrow$}" in text and text.isascii()
     for part in text.split(r"\begin{table*}")[1:]:
         columns = part.split(r"\begin{tabular}{")[1].split("}")[0]
         body = part.split(r"\toprule")[1].split(r"\bottomrule")[0]
@@ -177,19 +193,21 @@ def test_the_main_table_in_latex() -> None:
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert rows and all(len(row.split(" & ")) == len(columns) for row in rows)
         assert r"\end{table*}" in part
-    assert text.count(r"\midrule") == 3  # below two headings, and between the labels of the first
+    assert text.count(r"\midrule") == 4  # below three headings, and between the labels of the first
 
 
-def test_the_latex_table_fits_a_page() -> None:
+@pytest.mark.parametrize("title", BLOCKS)
+def test_the_latex_table_fits_a_page(title: str) -> None:
     """Of the strategies with the longest names and of all metrics, in the letters of LaTeX; a page is 500 pt wide."""
     rng = np.random.default_rng(3)
     names = ["class_conditional", "masked_sigmoid", "marginal_exclusion"]
-    shown = [name for name in SHOWN if name in BLOCKS["Standard metrics"]]
+    shown = BLOCKS[title]
     metrics = metric_table({name: {metric: (150 + 9 * rng.random(9)).tolist() for metric in shown} for name in names})
-    metrics[["dice", "lesion_f1", "dice_or_empty", "scan_specificity"]] = rng.random((len(metrics), 4))
-    metrics.loc[0, "hd95_mm"] = np.nan
+    shares = [name for name in shown if METRICS[name].limits[1] == 1]
+    metrics[shares] = rng.random((len(metrics), len(shares)))
+    metrics.loc[0, shown[-1]] = np.nan
     text = as_latex(main_of(metrics.replace({"label": {"A": "WMH"}})))
-    rows = text.split(r"\toprule")[1].split(r"\bottomrule")[0].split(r"\midrule")
+    rows = text.split(r"\toprule")[-1].split(r"\bottomrule")[0].split(r"\midrule")
     font = FontProperties(fname=Path(get_data_path()) / "fonts" / "ttf" / "cmr10.ttf")
 
     def width(cell: str) -> float:
@@ -220,9 +238,9 @@ def test_a_mean_of_fewer_scans_says_of_how_many() -> None:
         "misses": {"dice": [0.0] * 9 + [0.5], "hd95_mm": [nothing] * 9 + [3.0], "dice_or_empty": [0.0] * 9 + [0.5]},
     }
     text = as_markdown(main_of(metric_table(scores)))
-    assert re.search(r"\| 10 \+ 0 \| 0.050 \[0.\d{3}, 0.\d{3}\] \| 3.00 \(1\) \| 0.050 \[", text)
+    assert re.search(r"\| 10 \+ 0 \| 0.050 \[0.\d{3}, 0.\d{3}\] \| 3.00 \(1\) \|", text)
     # Scores that are all the same are no proof that all others are too.
-    assert re.search(r"\| 10 \+ 0 \| 0.500 \[0.[34]\d{2}, 0.[56]\d{2}\] \| 5.00 \[5.00, 5.00\] \| 0.500 \[", text)
+    assert re.search(r"\| 10 \+ 0 \| 0.500 \[0.[34]\d{2}, 0.[56]\d{2}\] \| 5.00 \[5.00, 5.00\] \|", text)
     assert "In round brackets" in text
 
 
@@ -239,7 +257,7 @@ def test_a_table_of_one_metric_of_all_scans_is_shown(tmp_path: Path) -> None:
     table = main_of(pd.concat([scores, metric_table({"m": {"dice": [0.5]}}, label="B")]))
     write_table(tmp_path / "main.tsv", table, MAIN_COLUMNS)
     for shown in (table, read_table(tmp_path / "main.tsv")):
-        assert "| B | m | 1 + 0 | 0.500 | n/a |" in as_markdown(shown)
+        assert "| B | m | 1 + 0 | 0.500 |" in as_markdown(shown)
         own = shown[shown["label"] == "A"]
         text = as_markdown(own)
         assert "A: n = 3 (participants: 3)." in text and text.count("## ") == 1

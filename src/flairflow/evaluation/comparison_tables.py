@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -12,6 +13,8 @@ from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.published import numbers
 from flairflow.tables import Column, read_table, write_table
+
+log = logging.getLogger(__name__)
 
 
 def write_comparison_tables(
@@ -34,12 +37,18 @@ def write_comparison_tables(
 def comparison_tables(
     metrics: pd.DataFrame, published: pd.DataFrame | None = None
 ) -> dict[str, tuple[pd.DataFrame, Mapping[str, Column]]]:
-    """By name the tables of `paths.COMPARISON_TABLES`, each with its data dictionary."""
+    """By name the tables of `paths.COMPARISON_TABLES`, each with its data dictionary. The log says how far it is."""
+    about = f"{metrics['ensemble'].nunique()} ensembles on {metrics['scan'].nunique()} scans"
+    log.info("1 of 4: means and their intervals, %s", about)
     summed = numbers.with_published(summary.summarise(metrics), published)
+    log.info("2 of 4: ranks")
     mean_ranks, stability = ranks.rank_ensembles(metrics)
+    log.info("3 of 4: every two ensembles in every metric and dataset")
+    compared = pairs.compare_pairs(metrics)
+    log.info("4 of 4: agreement of volumes, recall by size, cohorts with more and with fewer lesions")
     return {
         "summary": (summed, summary.COLUMNS | numbers.COLUMNS),
-        "pairs": (pairs.compare_pairs(metrics), pairs.COLUMNS),
+        "pairs": (compared, pairs.COLUMNS),
         "ranks": (mean_ranks, ranks.RANK_COLUMNS),
         "rank_stability": (stability, ranks.STABILITY_COLUMNS),
         "agreement": (agreement.volume_agreement(metrics), agreement.COLUMNS),

@@ -10,23 +10,27 @@ import numpy as np
 import pandas as pd
 
 from flairflow.evaluation.metrics import METRICS
+from flairflow.evaluation.statistics import TRAINED_ONCE
 from flairflow.tables import Column, column
 
-# What is shown side by side. Metrics of scans with a lesion stand beside metrics of all scans and of those without:
-# which ensemble is best depends on which of them is looked at.
+# What is shown side by side. None of them says all: which ensemble is best depends on which scans are looked at, a mask
+# of the whole brain has the lesion F1 of any overlap and the sensitivity 1, an empty one the specificity 1, and errors
+# of volumes with their signs cancel.
 BLOCKS: dict[str, tuple[str, ...]] = {
-    "Standard metrics": (
-        "dice",
-        "lesion_f1",
-        "hd95_mm",
-        "absolute_volume_error_ml",
+    "Scans with a lesion": ("dice", "lesion_f1", "lesion_f1_iou", "hd95_mm"),
+    "All scans, and those without a lesion": (
         "dice_or_empty",
+        "volume_error_ml",
+        "absolute_volume_error_ml",
+        "scan_sensitivity",
         "scan_specificity",
         "false_ml",
     ),
     "Metrics of arXiv 2601.20503": ("dsc", "ldsc", "ap", "dice_or_empty", "lfp_empty"),
 }
 SHOWN = tuple(dict.fromkeys(name for names in BLOCKS.values() for name in names))
+# The first is for labels of which some test scans are lesion-free; imported results may lack either.
+PRIMARY_METRICS = ("dice_or_empty", "dice", "dsc")
 COLUMNS: dict[str, Column] = {
     "label": column("Lesion label"),
     "ensemble": column("What segmented"),
@@ -35,6 +39,10 @@ COLUMNS: dict[str, Column] = {
     "lesion_scans": column("Scans with a lesion; n/a: the scores do not say which these are"),
     "lesion_free_scans": column("Scans known to have none; n/a: the scores do not say which these are"),
     "participants": column("Participants whose scans they are"),
+    "primary_metric": column(
+        "The metric by which the label's ensembles are to be judged first, chosen before any result is seen: "
+        "dice_or_empty where a test scan has no lesion, else dice; the others are secondary"
+    ),
     "other_scans": column(
         "Whether these are not the same scans as those of the label's first ensemble: means of different scans do not "
         "say which ensemble is better"
@@ -77,6 +85,7 @@ def main_table(summary: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     scans = {key: set(own) for key, own in scored.groupby(["label", "ensemble"])["scan"]}
     primary = summary[summary["primary"].astype(bool)]
     ensembles = list(primary["ensemble"].unique())
+    first = primary_metrics(metrics)
     rows: list[dict[str, object]] = []
     for label, of_label in primary.groupby("label", sort=False):
         present = [name for name in ensembles if (of_label["ensemble"] == name).any()]
@@ -85,6 +94,7 @@ def main_table(summary: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
             row: dict[str, object] = {"label": label, "ensemble": ensemble, "view": own["view"].iloc[0]}
             row |= dict(zip(("scans", "lesion_scans", "lesion_free_scans"), _counts(own["scans"]), strict=True))
             row["participants"] = int(own["participants"].max())
+            row["primary_metric"] = first.get(str(label))
             row["other_scans"] = scans[label, ensemble] != scans[label, present[0]]
             for name in own.index.intersection(SHOWN):
                 found = own.loc[name]
@@ -94,6 +104,18 @@ def main_table(summary: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     counts = [name for name in COLUMNS if name.endswith("scans") and name != "other_scans"]
     types = {"other_scans": "bool"} | dict.fromkeys(counts, "Int64")
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
+
+
+def primary_metrics(metrics: pd.DataFrame) -> dict[str, str]:
+    """For each label the metric to judge by first (`PRIMARY_METRICS`), from tables/metrics.tsv: by which scans there
+    are, not by what the ensembles have."""
+    found: dict[str, str] = {}
+    for label, own in metrics.groupby("label", sort=False):
+        known = [name for name in metrics.columns.intersection(list(METRICS)) if own[name].notna().any()]
+        free = any(METRICS[name].where == "free" for name in known)
+        chosen = [name for name in PRIMARY_METRICS[0 if free else 1 :] if name in known]
+        found |= {str(label): name for name in chosen[:1]}
+    return found
 
 
 def as_markdown(table: pd.DataFrame, note: str = "") -> str:
@@ -164,11 +186,13 @@ def markdown_table(header: list[str], body: list[list[str]]) -> list[str]:
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Title, header and cells of each block, without metrics and ensembles that have nothing in it."""
     known = [name for name in SHOWN if table[name].notna().any()]
-    single = [name for name in known if sum(name in other for other in BLOCKS.values()) == 1]
-    for number, (title, names) in enumerate(BLOCKS.items()):
+    earlier: set[str] = set()
+    for title, names in BLOCKS.items():
         shown = [name for name in names if name in known]
-        # A metric of several blocks makes none by itself, but for the first where there is nothing else.
-        if own := [name for name in shown if name in single] if single else shown[: len(shown) * (not number)]:
+        # A metric that stood in a block before makes none by itself.
+        own = [name for name in shown if name not in earlier]
+        earlier |= set(shown)
+        if own:
             arrows = [f"{name.replace('_', ' ')} {_ARROWS[METRICS[name].better or 'zero']}" for name in shown]
             rows = table[table[own].notna().any(axis=1)].to_dict("records")
             body = [
@@ -219,7 +243,8 @@ def _caption(table: pd.DataFrame) -> str:
         for label, own in table.groupby("label", sort=False)
     ]
     return (
-        f"Means over the test scans ({view}) with 95 % bootstrap intervals, participants drawn with all their scans. "
+        f"Means over the test scans ({view}) with 95 % intervals, participants drawn with all their scans. "
+        f"{TRAINED_ONCE} Primary metric: {_primary(table)}; the others are secondary. "
         "n: scans with a lesion + scans without, one number where the scores do not say which have one. In round "
         "brackets after a mean: the scans it is of, where it is not defined for all of these (a distance is not where "
         "nothing is predicted). "
@@ -227,6 +252,12 @@ def _caption(table: pd.DataFrame) -> str:
         + "; ".join([*counts, ""]).strip().rstrip(";")
         + "."
     )
+
+
+def _primary(table: pd.DataFrame) -> str:
+    named = table.dropna(subset=["primary_metric"]).drop_duplicates("label")
+    words = [f"{row.label} {str(row.primary_metric).replace('_', ' ')}" for row in named.itertuples()]
+    return ", ".join(words) or "n/a"
 
 
 def _sizes_of_all(own: pd.DataFrame) -> str:

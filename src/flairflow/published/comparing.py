@@ -10,10 +10,10 @@ from flairflow.errors import ConfigError
 from flairflow.evaluation.comparison_tables import write_comparison_tables
 from flairflow.evaluation.figures.write import write_figures
 from flairflow.evaluation.metrics import COLUMNS
-from flairflow.paths import Results
+from flairflow.paths import COMPARISON_TABLES, Results, dictionary
 from flairflow.published.imported import read_imported
 from flairflow.published.numbers import read_numbers
-from flairflow.tables import write_table
+from flairflow.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -35,5 +35,10 @@ def compare_results(paths: Sequence[Path], out: Path, published: Path | None) ->
     table = read_imported(paths)
     write_table(results.table("metrics"), table[[name for name in COLUMNS if name in table]], COLUMNS)
     write_comparison_tables(results, read_numbers(published))
-    write_figures(results, list(table["label"].unique()))
+    write_figures(results, list(table["label"].unique()), empty=False)
+    for name in COMPARISON_TABLES:
+        if read_table(results.table(name)).empty:
+            log.info("table %s: no such scores to compare", name)
+            for path in (results.table(name), dictionary(results.table(name))):
+                path.unlink()
     log.info("compared %s: %s", ", ".join(table["ensemble"].unique()), results.table("metrics").parent)

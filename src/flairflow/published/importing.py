@@ -77,6 +77,9 @@ def to_table(given: Given) -> pd.DataFrame:
     wide = values.pivot(index=about, columns="metric", values="value")
     # The order of the file: a pivot sorts.
     wide = wide.loc[pd.MultiIndex.from_frame(values[about].drop_duplicates())].dropna(how="all")
+    infinite = values[np.isinf(values["value"])].groupby(["metric", "label"], sort=False).size()
+    for (metric, label), count in infinite.items():
+        log.info("%s: %s of %s is infinite in %d scans: not defined there", given.path, metric, label, count)
     table = wide.replace([np.inf, -np.inf], np.nan).rename_axis(columns=None).reset_index()
     table = with_derived(table)
     check_places(given, table)

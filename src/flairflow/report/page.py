@@ -73,13 +73,16 @@ def write_report(config: Config, results: Results) -> None:
 
 
 def _figures(config: Config, results: Results) -> list[dict[str, Any]]:
-    """The figures of the comparison with their captions, by figure and label. They and the tables they are made from
-    are copied beside the page, so that the report's folder can be passed on; those of earlier reports go."""
+    """The figures of the comparison with their captions, by figure and label; those that show nothing are left out.
+    They and the tables they are made from are copied beside the page, so that the report's folder can be passed on;
+    those of earlier reports go."""
     for folder in ("figures", "tables"):
         shutil.rmtree(results.report.parent / folder, ignore_errors=True)
     shown = []
     for name, label in itertools.product(FIGURES, config.labels):
         about = json.loads(results.figure(name, label, "json").read_text(encoding="utf-8"))
+        if about.pop("empty", False):
+            continue
         kinds = {kind: _with_the_page(results.figure(name, label, kind), results) for kind in ("svg", "png")}
         tables = {table: _with_the_page(results.table(table), results) for table in about["tables"]}
         shown.append({**about, **kinds, "tables": tables})

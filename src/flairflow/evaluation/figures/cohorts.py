@@ -23,6 +23,7 @@ from flairflow.evaluation.figures.style import (
     short,
     styled,
 )
+from flairflow.evaluation.statistics import TRAINED_ONCE
 
 
 @styled
@@ -31,7 +32,8 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
 
     shares, crossings : tables/lesion_free_share.tsv and tables/crossings.tsv.
     """
-    own = of_label(shares, label)
+    own = of_label(shares, label, view="pooled")
+    of_one = own["free_of_one_dataset"].max()
     others = list(dict.fromkeys(own.loc[own["lesion_scans"].isna(), "ensemble"]))
     own = own.dropna(subset=["lesion_scans"])
     nowhere = len(own) and not own[["lesion_scans", "lesion_free_scans"]].to_numpy().any()
@@ -41,7 +43,7 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
     known = set(between["ensemble"])
     own = own[own["ensemble"].isin(known)].sort_values("share")
     curves = {name: own[own["ensemble"] == name] for name in ensembles if name in known}
-    stretches = of_label(crossings, label)
+    stretches = of_label(crossings, label, view="pooled")
     stretches = stretches[stretches["best"].isin(list(curves))].sort_values("from_share", kind="stable")
     best = list(dict.fromkeys(stretches["best"]))
     figure, (axis,) = sheet(max(2.8, 1.0 + 0.14 * len(ensembles)) + 0.14 * (len(best) + 1) // 2)
@@ -72,11 +74,12 @@ def cohorts(shares: pd.DataFrame, crossings: pd.DataFrame, label: str, ensembles
         figure,
         f"{label}: which ensemble for which cohort",
         f"{label}: expected Dice of a scan from a cohort, by the share of the cohort's scans that have no lesion; "
-        f"such a scan counts 1 if none is predicted and 0 otherwise. From {lesion} test scans with a lesion and "
-        f"{free} without, which all of them were scored on.{left_out(others)} Best at: "
+        f"such a scan counts 1 if none is predicted and 0 otherwise: at 100 % it is the specificity by scan. From "
+        f"{lesion} test scans with a lesion and {free} without, which all were scored on.{left_out(others)} It takes a "
+        f"cohort's scans of either kind to be like these{_of_one(of_one)}. {TRAINED_ONCE} Best at: "
         f"{'; '.join(f'{plain(name)} {text}{sure[name]}' for name, text in where.items()) or 'not known'}. In "
         "brackets the 95 % interval of where it begins, and in how many draws it is best in the middle. Those have 95 "
-        "% bootstrap intervals by participant (bands); dotted lines: where the best one changes. The others are grey, "
+        "% intervals by participant (bands); dotted lines: where the best one changes. The others are grey, "
         "their intervals are in the table.",
         ("lesion_free_share", "crossings"),
     )
@@ -141,6 +144,15 @@ def _name_ends(axis: Axes, ends: Mapping[str, float], best: Sequence[str]) -> No
                 "relpos": (0, 0.5),
             },
         )
+
+
+def _of_one(share: float) -> str:
+    if not share > 0.5:
+        return ""
+    return (
+        f"; {100 * share:.0f} % of those without a lesion are of one dataset, so the ends differ by dataset too (the "
+        "tables' view within compares within datasets)"
+    )
 
 
 def _certainty(row: Any) -> str:

@@ -22,6 +22,7 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
+from flairflow.evaluation.statistics import TRAINED_ONCE
 
 LEVEL = 0.05
 
@@ -63,7 +64,7 @@ def differences(
         f"adjusted for all pairs of ensembles (Holm), gives p < {LEVEL}; open: it does not. Diamonds: most "
         "participants differ in the other direction than the mean, which a few large differences make. "
         f"The adjustment is within one metric: whoever reads all {len(metrics)} panels as one "
-        "question has to correct further. "
+        f"question has to correct further. {TRAINED_ONCE} "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("pairs",),
     )

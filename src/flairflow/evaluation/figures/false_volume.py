@@ -23,6 +23,7 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
+from flairflow.evaluation.statistics import TRAINED_ONCE
 
 SPECIFICITY = "scan_specificity"
 
@@ -80,8 +81,8 @@ def false_volume(
         figure,
         f"{label}: false lesions where there are none",
         f"{label}: {counted(totals)} scans known to have no lesion. Left: in how many one is predicted all the same, "
-        "with 95 % bootstrap intervals by participant (black lines). Right, on a logarithmic scale: these scans as "
-        f"dots. {plain(amount.name)}: {amount.description}. Black bars: their median; orange diamonds: mean over all "
+        f"with 95 % intervals by participant (black lines). {TRAINED_ONCE} Right, logarithmic: these scans "
+        f"as dots. {plain(amount.name)}: {amount.description}. Black bars: median; orange diamonds: mean over all "
         "scans without a lesion, those without a false one as 0.",
         ("metrics", "summary"),
     )

@@ -24,6 +24,7 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
+from flairflow.evaluation.statistics import TRAINED_ONCE
 from flairflow.images.grid import Array
 
 
@@ -72,7 +73,7 @@ def rank_stability(
         f"{label}: percent of the bootstrap draws of participants in which an ensemble takes a rank, 1 the best; "
         "empty: less than 0.5 %. In brackets the mean rank over participants, by which the rows are ordered. n: "
         f"scans that all of them were scored on.{left_out(others)} Friedman's test that all rank alike: "
-        f"{'; '.join(tests) or 'no such scan'}. "
+        f"{'; '.join(tests) or 'no such scan'}. {TRAINED_ONCE} "
         + " ".join(f"{plain(metric.name)}: {metric.description}." for metric in metrics),
         ("rank_stability", "ranks"),
     )

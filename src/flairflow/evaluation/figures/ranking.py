@@ -26,7 +26,8 @@ from flairflow.evaluation.figures.style import (
 )
 from flairflow.evaluation.metrics import Metric
 from flairflow.evaluation.scores import comparable, scores_by_label
-from flairflow.evaluation.summary import summarise
+from flairflow.evaluation.statistics import TRAINED_ONCE
+from flairflow.evaluation.summary import over_scans
 
 
 @styled
@@ -37,10 +38,9 @@ def ranking(metrics: pd.DataFrame, label: str, bearing: Metric, whole: Metric, e
     ensembles have which are drawn: a rank among means of different scans would say which scans are hard.
     """
     both, others, shared = _shared(of_label(metrics, label), [bearing.name, whole.name], ensembles)
-    rows = summarise(shared)
-    rows = rows[rows["primary"]]
-    sides = [rows[rows["metric"] == metric.name].set_index("ensemble") for metric in (bearing, whole)]
-    known = bool(both)
+    sides = [_side(shared, metric.name) for metric in (bearing, whole)]
+    known = len(both) > 1
+    both = both if known else []
     both = [name for name in both if all(name in side.index for side in sides)]
     left, right = (side.loc[both] for side in sides)
     height = row_height(ensembles)
@@ -58,18 +58,28 @@ def ranking(metrics: pd.DataFrame, label: str, bearing: Metric, whole: Metric, e
     if both:
         _draw(axis, left, right)
     else:
-        say(axis, NOT_SHARED if known else "no such scan")
+        say(axis, NOT_SHARED if known else "nothing to rank")
     return Drawing(
         figure,
         f"{label}: the ranking by which scans count",
         f"{label}: ensembles ranked by mean {plain(bearing.name)} over the scans with a lesion (left) and by mean "
         f"{plain(whole.name)} over all scans (right), where a scan without a lesion counts 1 if none is predicted "
         f"and 0 otherwise. Means are over the n scans that all of them were scored on.{left_out(others)} "
-        "Beside the rank the mean with its 95 % bootstrap interval by participant (pooled view). "
+        "Beside the rank the mean with its 95 % interval by participant (pooled view). "
+        f"{TRAINED_ONCE} "
         "Solid blue with circles: first on the left; dashed orange with squares: first on the right; solid black "
         "with diamonds: first on both.",
         ("metrics",),
     )
+
+
+def _side(shared: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """By ensemble scans, mean, low and high of a metric, as in the pooled view of tables/summary.tsv."""
+    for scores in scores_by_label(shared, [metric]):
+        for part in scores.populations():
+            table = over_scans(part).set_axis(list(part.ensembles))
+            return table[table["scans"] > 0]
+    return pd.DataFrame({"scans": [], "mean": [], "low": [], "high": []})
 
 
 def _shared(

@@ -18,6 +18,7 @@ from flairflow.evaluation.figures.style import (
     sheet,
     styled,
 )
+from flairflow.evaluation.statistics import TRAINED_ONCE
 
 
 @styled
@@ -47,7 +48,7 @@ def size_recall(table: pd.DataFrame, label: str, ensembles: Sequence[str]) -> Dr
         figure,
         f"{label}: sensitivity against lesion size",
         f"{label}: of the reference lesions of a size (26-connected; n: how many) the share that is found, if only by "
-        "a voxel, over all test scans together, with 95 % bootstrap intervals by participant.",
+        f"a voxel, over all test scans together, with 95 % intervals by participant. {TRAINED_ONCE}",
         ("size_recall",),
     )
 

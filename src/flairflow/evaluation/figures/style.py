@@ -33,6 +33,8 @@ SIGNS = (
 )
 # In place of a comparison of ensembles that have scans, but none in common.
 NOT_SHARED = "no scan that all ensembles have"
+# The label of an axis that shows nothing.
+_NOTHING = "nothing"
 # Letters in a line beside an axis.
 NAME_WIDTH = 21
 
@@ -83,11 +85,20 @@ class Drawing:
     caption: str
     tables: tuple[str, ...]
 
+    @property
+    def empty(self) -> bool:
+        """Whether all there is are words in place of what there is not (`say`)."""
+        return not any(axis.has_data() and axis.get_label() != _NOTHING for axis in self.figure.axes)
+
 
 @styled
 def save(drawing: Drawing, *paths: Path) -> None:
     """Write a figure in the format of each path's suffix, .svg or .png, the same at every run. Title and caption are
     in the files too, as their metadata."""
+    if engine := drawing.figure.get_layout_engine():
+        # Once for all formats: laying out takes longer than drawing.
+        engine.execute(drawing.figure)
+        drawing.figure.set_layout_engine(None)
     for path in paths:
         metadata: dict[str, str | None] = {"Title": drawing.title, "Description": drawing.caption}
         if path.suffix == ".svg":
@@ -173,6 +184,7 @@ def of_label(table: pd.DataFrame, label: str, **where: str) -> pd.DataFrame:
 
 def say(axis: Axes, words: str = "no such scan") -> None:
     """Words in place of what there is not."""
+    axis.set_label(_NOTHING)
     axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=GREY)
 
 

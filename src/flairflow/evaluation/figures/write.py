@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -28,6 +29,8 @@ from flairflow.report.mosaics import Axial, axial
 from flairflow.report.scans import read_segmented
 from flairflow.tables import read_table
 
+log = logging.getLogger(__name__)
+
 TABLES = (
     "metrics",
     "summary",
@@ -46,12 +49,19 @@ LESIONS = ("lesion_f1", "lesion_f1_6", "ldsc")
 FALSE = ("false_ml", "false_lesions", "lfp_empty")
 
 
-def write_figures(results: Results, labels: Sequence[str]) -> None:
-    """The figures of FIGURES but the gallery, for every label: each as SVG, PNG and a JSON that says what it shows."""
+def write_figures(results: Results, labels: Sequence[str], empty: bool = True) -> None:
+    """The figures of FIGURES but the gallery, for every label: each as SVG, PNG and a JSON that says what it shows.
+    `empty`: also those that show nothing, which a workflow has announced; else such files are removed."""
     tables = read_tables(results)
     for label in labels:
+        log.info("drawing the figures of %s", label)
         for name, drawing in draw_tables(tables, label).items():
-            _write(drawing, name, label, results)
+            if empty or not drawing.empty:
+                _write(drawing, name, label, results)
+            else:
+                log.info("figure %s of %s: there is nothing to show", name, label)
+                for kind in ("svg", "png", "json"):
+                    results.figure(name, label, kind).unlink(missing_ok=True)
 
 
 def write_galleries(config: Config, results: Results) -> None:
@@ -98,7 +108,7 @@ def _common(rows: pd.DataFrame, names: Sequence[str]) -> Metric:
 
 def _write(drawing: Drawing, name: str, label: str, results: Results) -> None:
     save(drawing, *(results.figure(name, label, kind) for kind in ("svg", "png")))
-    about = {"title": drawing.title, "caption": drawing.caption, "tables": drawing.tables}
+    about = {"title": drawing.title, "caption": drawing.caption, "tables": drawing.tables, "empty": drawing.empty}
     write_text(results.figure(name, label, "json"), json.dumps(about, indent=2) + "\n")
 
 
