@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -96,6 +96,7 @@ def test_what_agrees_and_what_cannot_be_said() -> None:
     assert np.isnan(intraclass_correlation(np.array([[1.0, 2.0], [2.0, 3.0]]))).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.floats(0, 100)] * 2), min_size=3, max_size=12))
 def test_agreement_is_symmetric_and_at_most_one(pairs: list[tuple[float, float]]) -> None:
     ratings = np.array(pairs)
