@@ -18,7 +18,7 @@ if not workflow.config_settings.configfiles:
     configfile: "config.yaml"
 
 
-CONFIG = dag.load(config, workflow.configfiles)
+CONFIG = dag.load(config, workflow.configfiles, workflow.is_main_process)
 RESULTS = Results(CONFIG.results)
 SCRATCH = dag.scratch_option(workflow)
 TARGETS = [RESULTS.table("volumes"), RESULTS.table("comparison"), RESULTS.report]

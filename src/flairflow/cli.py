@@ -84,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     _add_segment(command)
+    check = command("check", "Say what a configuration would do, and whether it can; nothing is written.", config=False)
+    check.add_argument("config", type=Path, metavar="CONFIG", help="configuration, YAML or JSON")
     command("simulate", "Write the synthetic cohort of the configuration.")
     command("index", "Find and check all scans; write the cohort table and the shards.")
     command("register", "Register the scans of a shard.", "shard")

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def check(options: Namespace) -> None:
+    from flairflow.status.check import show_check
+
+    show_check(options.config)
+
+
 def simulate(options: Namespace) -> None:
     from flairflow.simulation.cohort import simulate
 

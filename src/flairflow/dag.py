@@ -11,6 +11,7 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 
 from flairflow import stages
+from flairflow.cohort.places import check_places
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
 from flairflow.config.where import with_lines
@@ -25,23 +26,31 @@ from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, check_inits, model_before, model_folders
 
 
-def load(values: dict[str, Any], files: Sequence[Path] = ()) -> Config:
+def load(values: dict[str, Any], files: Sequence[Path] = (), main: bool = True) -> Config:
     """The validated configuration; a faulty one ends the run with a list of its faults, and where in the files that it
-    was read from they are."""
+    was read from they are. main: whether this is the process that plans, which also looks at the folders."""
     # Of the millions of objects that make up a large plan hardly one is garbage before it ends: looking for it as often
     # as Python does takes a seventh of the time.
     gc.set_threshold(200_000, 20, 100)
     try:
         config = load_config(values)
-        check_given_models(config)
-        check_imported(config)
-        check_published(config)
-        if not config.models:
-            check_entries(config)
-            check_inits(config)
+        check_all(config, places=main)
     except ConfigError as error:
         raise WorkflowError(with_lines(str(error), files)) from None
     return config
+
+
+def check_all(config: Config, places: bool = True) -> None:
+    """Raises ConfigError where a configuration that is valid by itself names models, tables, entries or (`places`)
+    folders that cannot be used."""
+    check_given_models(config)
+    check_imported(config)
+    check_published(config)
+    if not config.models:
+        check_entries(config)
+        check_inits(config)
+    if places:
+        check_places(config)
 
 
 def keep_config(config: Config) -> None:

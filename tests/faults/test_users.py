@@ -21,7 +21,9 @@ import yaml
 
 from flairflow.cleaning.aside import read_left, set_aside
 from flairflow.cleaning.purge import purge
+from flairflow.cli import main
 from flairflow.cohort.index import index, read_scans
+from flairflow.cohort.places import check_places
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import Config, load_config, read_config
 from flairflow.errors import ConfigError
@@ -349,3 +351,90 @@ def test_the_table_of_what_left_has_a_dictionary(archive: Archive) -> None:
     archive.index(archive.config())
     table = read_table(archive.results.left)
     assert set(table.columns) == set(json.loads(archive.results.left.with_suffix(".json").read_text()))
+
+
+def with_flair(root: Path, name: str = "sub-1/anat/sub-1_FLAIR.nii.gz") -> Path:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"root": "nowhere/at/all"}, r"datasets\.ds\.root: nowhere/at/all is not there"),
+        ({"root": "file"}, r"datasets\.ds\.root: file is not a folder"),
+        ({"root": "empty"}, r"datasets\.ds\.root: empty holds no folder of a participant \(sub-\*\)"),
+        ({"root": "above"}, r"datasets\.ds\.root: above holds no .*; is above/data meant\?"),
+        ({"root": "t1"}, r"datasets\.ds\.root: t1 has 1 folders sub-\*, but no FLAIR image"),
+        ({"manifest": "list.tsv"}, r"datasets\.ds\.manifest: list\.tsv is not there"),
+        ({"withdrawn": "gone.txt"}, r"datasets\.ds\.withdrawn: gone\.txt is not there"),
+        ({"results": "file/results"}, r"results: file/results cannot be written \(.*file is no folder\)"),
+        ({"results": "/proc/results"}, r"results: /proc/results cannot be written \(/proc: "),
+    ],
+)
+def test_folders_that_cannot_be_used_are_found_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("good", "above/data"):
+        with_flair(tmp_path / name)
+    with_flair(tmp_path / "t1", "sub-1/anat/sub-1_T1w.nii.gz")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    results = changes.pop("results", "results")
+    dataset = {"root": "good", "labels": {"A": {}}} | changes
+    config = load_config({"labels": ["A"], "results": results, "datasets": {"ds": dataset}})
+    with pytest.raises(ConfigError, match=fault):
+        check_places(config)
+    check_places(load_config({"labels": ["A"], "datasets": {"ds": {"root": "good", "labels": {"A": {}}}}}))
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_finds_them_all_at_once(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "file").touch()
+    text = "labels: [A]\nresults: file/results\ndatasets:\n  a: {root: nowhere, labels: {A: {}}}\n  b: {root: file}\n"
+    (tmp_path / "my.yaml").write_text(text)
+    done = snakemake(tmp_path, repository, "-n")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert "3 fault(s), nothing was run" in said
+    for fault, line in (("results: ", 2), ("datasets.a.root: nowhere", 4), ("datasets.b.root: file", 5)):
+        (found,) = [text for text in said.splitlines() if text.startswith(f"  {fault}")]
+        assert found.endswith(f"(my.yaml, line {line})")
+
+
+def test_check_says_what_a_configuration_would_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], archive: Archive
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    archive.add("data", "1", "2", "3")
+    archive.add("learn", *[f"{number:02}" for number in range(8)])
+    for number in range(8):
+        mask = tmp_path / f"learn/sub-{number:02}/anat/sub-{number:02}_label-A_mask.nii.gz"
+        write_image(mask, Image(np.ones((22, 24, 20), np.uint8), np.diag([8.0, 8.0, 8.0, 1.0])))
+    labels = {"labels": {"A": {"entities": {"label": "A"}}}}
+    values: dict[str, Any] = {"labels": ["A"], "datasets": {"learn": {"root": "learn"} | labels}}
+    values["datasets"]["mine"] = {"root": "data"}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(values))
+    assert main(["check", "my.yaml"]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "learn: 8 participants, 8 FLAIR images, A: 8 masks",
+        "data: 3 participants, 3 FLAIR images, A: unknown",
+        "to be trained: 1 networks, 400 updates each",
+        "3 archive",
+        "will be written",
+        "on two CPU cores",
+    ):
+        assert words in said, said
+    assert not (tmp_path / "results").exists()
+    model = write_model(tmp_path / "model", labels=["A"], classes=["A"], images=["FLAIR"], precedence=["A"])
+    record = {"training_scans": 9, "annotated": {"A": 7}, "updates": 50, "best_score": 0.5}
+    (model / "record.json").write_text(json.dumps(record))
+    (tmp_path / "my.yaml").write_text("models: {m: model}\ndatasets:\n  mine: {root: data}\n")
+    assert main(["check", "my.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "A from FLAIR at 1.5 mm; learnt from 9 scans (A in 7), 50 updates" in said and "3 archive" in said
+    (tmp_path / "my.yaml").write_text("models: {m: model}\ndatasets:\n  mine: {root: nowhere}\n")
+    assert main(["check", "my.yaml"]) == 1

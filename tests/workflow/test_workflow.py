@@ -70,7 +70,8 @@ def make_model(folder: Path, labels: list[str], without: str = "") -> None:
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data/sub-1/anat").mkdir(parents=True)
+    (tmp_path / "data/sub-1/anat/sub-1_FLAIR.nii.gz").touch()
     path.write_text("labels: [A]\ndatasets:\n  ds: {root: data, labels: {A: {}}}\n")
     return path
 

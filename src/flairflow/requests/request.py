@@ -80,16 +80,23 @@ def request(config: Config, rule: str, wildcards: Mapping[str, str], threads: in
 
     Raises KeyError for a shard that does not exist.
     """
+    megabytes, seconds, multiply_adds = expected(config, rule, wildcards, threads)
+    seconds += _network_seconds(multiply_adds)
+    minutes = max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60))
+    if rule == "train_model":
+        minutes = min(minutes, LONGEST_TRAINING_MINUTES)
+    return Request(attempt * math.ceil(SNAKEMAKE_MB + MEMORY_MARGIN * megabytes), attempt * minutes)
+
+
+def expected(config: Config, rule: str, wildcards: Mapping[str, str], threads: int = 1) -> tuple[float, float, float]:
+    """Megabytes, seconds beside its networks, and multiply-adds of these that a job of a rule is expected to take."""
     cost, of = COSTS[rule], load(config, rule, wildcards, threads)
     native = cost.native * of.images + cost.classes * (1 + len(config.labels))
     megabytes = cost.mb + (native * of.native + cost.prepared * of.prepared + of.network_bytes) / 1e6
     megabytes += cost.kb * of.rows / 1e3
     a_scan = cost.scan + (cost.of_native * of.images * of.native + cost.of_prepared * of.prepared) / 1e6
-    seconds = cost.seconds + of.scans * a_scan + of.rows * cost.row + _network_seconds(of.multiply_adds)
-    minutes = max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60))
-    if rule == "train_model":
-        minutes = min(minutes, LONGEST_TRAINING_MINUTES)
-    return Request(attempt * math.ceil(SNAKEMAKE_MB + MEMORY_MARGIN * megabytes), attempt * minutes)
+    seconds = cost.seconds + of.scans * a_scan + of.rows * cost.row
+    return megabytes, seconds, of.multiply_adds
 
 
 def _network_seconds(multiply_adds: float) -> float:
