@@ -21,7 +21,7 @@ if not workflow.config_settings.configfiles:
 CONFIG = dag.load(config, workflow.configfiles, workflow.is_main_process)
 RESULTS = Results(CONFIG.results)
 SCRATCH = dag.scratch_option(workflow)
-TARGETS = [RESULTS.table("volumes"), RESULTS.table("comparison"), RESULTS.report]
+TARGETS = dag.targets(CONFIG)
 
 
 wildcard_constraints:

@@ -5,7 +5,7 @@ rule report:
     input:
         RESULTS.cohort,
         RESULTS.table("volumes"),
-        rules.comparison.output,
+        rules.comparison.output if CONFIG.scores else [],
     output:
         report(RESULTS.report, category="Report", caption="captions/report.rst"),
         RESULTS.summary,

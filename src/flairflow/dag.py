@@ -26,7 +26,7 @@ from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, check_inits, model_before, model_folders
 
 
-def load(values: dict[str, Any], files: Sequence[Path] = (), main: bool = True) -> Config:
+def load(values: dict[str, Any], files: Sequence[Path] = (), main: bool = False) -> Config:
     """The validated configuration; a faulty one ends the run with a list of its faults, and where in the files that it
     was read from they are. main: whether this is the process that plans, which also looks at the folders."""
     # Of the millions of objects that make up a large plan hardly one is garbage before it ends: looking for it as often
@@ -117,6 +117,13 @@ def published(config: Config) -> Path:
     if config.compare.published is None:
         raise WorkflowError("paper: say what was published (compare.published), as configs/paper.yaml does")
     return config.compare.published
+
+
+def targets(config: Config) -> list[Path]:
+    """What a whole run is to make; of an archive, of which nothing is known, there is nothing to compare."""
+    results = Results(config.results)
+    compared = [results.table("comparison")] if config.scores else []
+    return [results.table("volumes"), *compared, results.report]
 
 
 def memory(config: Config, rule: str) -> Callable[..., int]:

@@ -27,12 +27,15 @@ from flairflow.cohort.places import check_places
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import Config, load_config, read_config
 from flairflow.errors import ConfigError
+from flairflow.evaluation.main_table import COLUMNS, as_latex, as_markdown
+from flairflow.evaluation.tables import write_volumes
 from flairflow.files import atomic, write_text
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import Results, derivative
 from flairflow.preprocessing.prepare import brain_flag
 from flairflow.report.counts import volume_summary
+from flairflow.report.page import write_report
 from flairflow.report.summary import write_summary
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, write_ledger
@@ -438,3 +441,34 @@ def test_check_says_what_a_configuration_would_do(
     assert "A from FLAIR at 1.5 mm; learnt from 9 scans (A in 7), 50 updates" in said and "3 archive" in said
     (tmp_path / "my.yaml").write_text("models: {m: model}\ndatasets:\n  mine: {root: nowhere}\n")
     assert main(["check", "my.yaml"]) == 1
+
+
+def test_of_an_archive_there_are_no_figures_and_nothing_is_compared(archive: Archive) -> None:
+    archive.add("old", "1", "2", "3")
+    config = archive.config()
+    config = load_config(config.model_dump(mode="json") | {"report": {"mosaics": 0}})
+    archive.index(config)
+    archive.segment()
+    write_volumes(config, archive.results)
+    write_report(config, archive.results)
+    page = archive.results.report.read_text()
+    assert "<img" not in page and "<figure" not in page
+    assert "No test scan of this cohort was scored" in page
+    assert not list(archive.results.report.parent.glob("figures/*"))
+    assert "3 scans: 3 segmented" in archive.results.summary.read_text()
+
+
+def test_a_main_table_of_nothing_says_so() -> None:
+    empty = pd.DataFrame(columns=list(COLUMNS))
+    for text in (as_markdown(empty), as_latex(empty)):
+        assert "nothing to compare" in text and "n/a" not in text and ". ." not in text
+
+
+def test_a_dry_run_of_an_archive_plans_no_comparison(tmp_path: Path, repository: Path) -> None:
+    with_flair(tmp_path / "data")
+    write_model(tmp_path / "model", labels=["A"], classes=["A"], images=["FLAIR"], precedence=["A"])
+    (tmp_path / "my.yaml").write_text("models: {m: model}\ndatasets:\n  mine: {root: data}\n")
+    done = snakemake(tmp_path, repository, "-n", "-q", "rules")
+    assert done.returncode == 0, done.stderr
+    assert "volumes" in done.stdout + done.stderr
+    assert not {"comparison", "metrics", "thresholds"} & set((done.stdout + done.stderr).split())

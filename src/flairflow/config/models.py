@@ -376,6 +376,11 @@ class Config(Settings):
         return self.ensembles if self.models else (*self.ensembles, *RULES)
 
     @property
+    def scores(self) -> bool:
+        """Whether there may be anything to compare: test scans with known masks, or scores of others."""
+        return bool(self.compare.imported) or any(dataset.labels for dataset in self.datasets.values())
+
+    @property
     def segmenter(self) -> str:
         """The ensemble whose masks are delivered for every scan: `segmentation.model`, default the last one."""
         return self.segmentation.model or self.ensembles[-1]

@@ -28,6 +28,7 @@ BLOCKS: dict[str, tuple[str, ...]] = {
     ),
     "Metrics of arXiv 2601.20503": ("dsc", "ldsc", "ap", "dice_or_empty", "lfp_empty"),
 }
+NOTHING = "No test scan was scored, so there is nothing to compare."
 SHOWN = tuple(dict.fromkeys(name for names in BLOCKS.values() for name in names))
 # The first is for labels of which some test scans are lesion-free; imported results may lack either.
 PRIMARY_METRICS = ("dice_or_empty", "dice", "dsc")
@@ -120,6 +121,8 @@ def primary_metrics(metrics: pd.DataFrame) -> dict[str, str]:
 
 def as_markdown(table: pd.DataFrame, note: str = "") -> str:
     """The main table as Markdown: a table per block that has values, and what the numbers are, with a note more."""
+    if table.empty:
+        return f"{NOTHING}\n"
     lines = [" ".join([_caption(table), note]).strip(), ""]
     for title, header, body in blocks(table):
         lines += [f"## {title}", "", *markdown_table(header, body), ""]
@@ -128,6 +131,8 @@ def as_markdown(table: pd.DataFrame, note: str = "") -> str:
 
 def as_latex(table: pd.DataFrame, note: str = "") -> str:
     """The main table as LaTeX, a `table*` per block that has values; it needs the package booktabs."""
+    if table.empty:
+        return f"% {NOTHING}\n"
     lines = ["% needs \\usepackage{booktabs}"]
     for title, header, body in blocks(table):
         lines += latex_table(" ".join([f"{title}.", _caption(table), note]).strip(), header, body)

@@ -23,6 +23,8 @@ from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
+from flairflow.evaluation.comparison import COLUMNS as COMPARED
+from flairflow.evaluation.main_table import COLUMNS as MAIN
 from flairflow.evaluation.main_table import blocks, grid_note
 from flairflow.files import atomic, write_text
 from flairflow.paths import FIGURES, Results
@@ -40,8 +42,10 @@ def write_report(config: Config, results: Results) -> None:
     volumes = read_table(results.table("volumes"))
     # The excluded ones are listed from the cohort.
     volumes = volumes[volumes["scan"].isin([scan.scan for scan in scans if scan.included])]
-    comparison = read_table(results.table("comparison"))
-    main = read_table(results.table("main"))
+    comparison, main = (
+        read_table(results.table(name)) if config.scores else pd.DataFrame(columns=list(columns))
+        for name, columns in (("comparison", COMPARED), ("main", MAIN))
+    )
     registered = stage_rows(results, "register", ("train", "validation", "test"))
     context = {
         "title": config.report.title,
@@ -58,7 +62,7 @@ def write_report(config: Config, results: Results) -> None:
         "comparison": scored(comparison).to_dict("records"),
         "main_table": list(blocks(main)),
         "grid_note": grid_note(main, config.compared, config.evaluation.grid),
-        "figures": _figures(config, results),
+        "figures": _figures([label for label in config.labels if label in set(main["label"])], results),
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
         "mosaics": _mosaics(scans, registered, volumes, config, results),
@@ -72,14 +76,17 @@ def write_report(config: Config, results: Results) -> None:
     write_summary(config, results, scans, volumes, comparison)
 
 
-def _figures(config: Config, results: Results) -> list[dict[str, Any]]:
-    """The figures of the comparison with their captions, by figure and label; those that show nothing are left out.
+def _figures(labels: Sequence[str], results: Results) -> list[dict[str, Any]]:
+    """The figures of the comparison with their captions, by figure and label; of labels that were scored, and
+    without those that show nothing.
+
     They and the tables they are made from are copied beside the page, so that the report's folder can be passed on;
-    those of earlier reports go."""
+    those of earlier reports go.
+    """
     for folder in ("figures", "tables"):
         shutil.rmtree(results.report.parent / folder, ignore_errors=True)
     shown = []
-    for name, label in itertools.product(FIGURES, config.labels):
+    for name, label in itertools.product(FIGURES, labels):
         about = json.loads(results.figure(name, label, "json").read_text(encoding="utf-8"))
         if about.pop("empty", False):
             continue

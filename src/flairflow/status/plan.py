@@ -82,11 +82,12 @@ def plan(config: Config, results: Results, cohort: Cohort | None, base: Path) ->
         single("thresholds", results.table("thresholds"))
     for name in config.compared:
         sharded(f"evaluate/{name}", [(shard, shard.annotated) for shard in scored])
-    single("metrics", results.table("metrics"), after=[f"evaluate/{name}" for name in config.compared])
-    trained = [] if config.models else ["train"]
-    single("comparison", results.table("comparison"), log="compare", after=["metrics", *trained])
+    if config.scores:
+        single("metrics", results.table("metrics"), after=[f"evaluate/{name}" for name in config.compared])
+        trained = [] if config.models else ["train"]
+        single("comparison", results.table("comparison"), log="compare", after=["metrics", *trained])
     single("volumes", results.table("volumes"), after=[f"segment/{config.segmenter}"])
-    single("report", results.report, results.summary, after=["volumes", "comparison"])
+    single("report", results.report, results.summary, after=["volumes", *(["comparison"] if config.scores else [])])
     single("tidy", results.table("storage"), after=["report"])
     return [stage for stage in found if stage.jobs]
 
