@@ -24,6 +24,8 @@ from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels, write_image
 from flairflow.images.order import brought_over
 from flairflow.images.placement import _qform
+from flairflow.inference.outputs import write_segmentation
+from flairflow.inference.segment import Segmentation
 from flairflow.inference.single_inputs import output_stem
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import usable_brain
@@ -265,6 +267,21 @@ def test_a_mask_lies_on_its_image_in_every_program(tmp_path: Path, qcode: int, s
         assert f"up to 7.0 mm apart (qform code {qcode}, sform code {scode}); its sform counts here" in read.notes[-1]
     elif not (qcode or scode):
         assert "has no position (qform code 0, sform code 0)" in read.notes[-1]
+
+
+@pytest.mark.parametrize(("qcode", "scode"), [(0, 0), (1, 4), (1, 2), (2, 1)])
+def test_everything_that_is_delivered_lies_on_its_image(tmp_path: Path, qcode: int, scode: int) -> None:
+    path = with_forms(tmp_path / "image.nii", np.diag([1.0, 2, 3, 1]), qcode, np.diag([-1.0, 2, 3, 1]), scode)
+    read = read_image(path)
+    classes = (read.data > 50).astype(np.uint8)
+    box = (slice(0, 8), slice(0, 9), slice(0, 10))
+    segmentation = Segmentation(classes, read.affine, classes > 0, np.stack([1.0 - classes, classes]), box)
+    files, volumes = write_segmentation(lambda name: tmp_path / name, segmentation, ["A"], path, {}, ["A"])
+    assert len(files) == 4 and volumes["A"] == pytest.approx(classes.sum() * 6 / 1000)
+    for file in files.values():
+        written: Any = nib.load(file)
+        assert np.array_equal(written.affine, nib.load(path).affine)  # type: ignore[attr-defined]
+        assert np.array_equal(by_itk(file), by_itk(path))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
