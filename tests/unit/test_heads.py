@@ -17,7 +17,7 @@ from flairflow.network.brain import load_brain_network
 from flairflow.network.making import make
 from flairflow.network.making.brain import distance_loss
 from flairflow.network.making.examples import Brains, Material, WholeHeads
-from flairflow.network.making.lesions import FORGIVEN, lesion_loss
+from flairflow.network.making.lesions import WEIGHT, lesion_loss
 from flairflow.network.making.loop import Recipe, learn
 from flairflow.simulation.heads.acquire import Protocol, sample_slices
 from flairflow.simulation.heads.anatomies import NAMES, STEP, Anatomy, load_anatomies, standard_mask, template_anatomy
@@ -139,18 +139,18 @@ def test_the_distance_loss_asks_nothing_where_the_image_ends() -> None:
     assert float(distance_loss(right + 2.0, truth, 10.0)) > float(distance_loss(right, truth, 10.0))
 
 
-def test_the_lesion_loss_forgives_little_where_there_is_no_lesion() -> None:
+def test_the_lesion_loss_by_hand() -> None:
     classes = torch.zeros(1, 10, 10, 10, dtype=torch.int64)
-    sure = torch.zeros(1, 3, 10, 10, 10)
-    sure[:, 0] = 20.0
-    few, many = sure.clone(), sure.clone()
-    few[:, 1].view(-1)[:10] = 40.0
-    many[:, 1].view(-1)[:500] = 40.0
-    nothing = float(lesion_loss(sure, classes))
-    assert nothing < 1e-6
-    # By hand: Dice of WMH is FORGIVEN / (10 + FORGIVEN), that of ISL is 1; the cross-entropy 20 at 10 of 1000 voxels.
-    assert float(lesion_loss(few, classes)) == pytest.approx(20 * 0.01 + (1 - FORGIVEN / (10 + FORGIVEN)) / 2, rel=1e-3)
-    assert float(lesion_loss(many, classes)) > float(lesion_loss(few, classes))
+    logits = torch.zeros(1, 3, 10, 10, 10)
+    logits[:, 0] = 20.0
+    assert float(lesion_loss(logits, classes)) < 1e-6
+    # Ten false voxels of a thousand, 20 short of the truth, and no lesion that could be missed.
+    logits[:, 1].view(-1)[:10] = 40.0
+    assert float(lesion_loss(logits, classes)) == pytest.approx(20 * 10 / 1000, rel=1e-3)
+    # Twenty voxels of WMH of which ten are found: a Dice of (2 * 10 + 1) / (10 + 20 + 1); missed ones weigh WEIGHT.
+    classes.view(-1)[:20] = 1
+    missed = 20 * WEIGHT * 10 / (980 + 20 * WEIGHT)
+    assert float(lesion_loss(logits, classes)) == pytest.approx(missed + 1 - 21 / 31, rel=1e-3)
 
 
 def test_both_models_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

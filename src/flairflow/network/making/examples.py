@@ -114,7 +114,7 @@ class Brains(Dataset[tuple[Tensor, ...]]):
         images, truths = [], []
         for _ in range(self.patches):
             centre = None
-            if len(lesions) and generator.random() < 0.6:
+            if len(lesions) and generator.random() < 0.75:
                 kind = classes[tuple(lesions.T)]
                 among = lesions[kind == generator.choice(np.unique(kind))]
                 centre = among[int(generator.integers(len(among)))]
