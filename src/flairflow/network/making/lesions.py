@@ -31,7 +31,7 @@ def make_lesion_network(material: Material, recipe: Recipe, work: Path) -> dict[
 
 
 def lesion_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Cross-entropy, in which a lesion's voxel counts WEIGHT times, and the soft Dice loss of the lesions that are there.
+    """Cross-entropy, a lesion's voxel counting WEIGHT times, and the soft Dice loss of the lesions that are there.
 
     Of logits (B, 3, X, Y, Z) and class numbers (B, X, Y, Z). Where a patch has none of a label, the cross-entropy alone
     holds against false ones: with a Dice of empty masks, networks that see one patch at a time learn to find nothing.

@@ -139,8 +139,8 @@ def _look_alikes(generator: np.random.Generator, image: Array, around: Surroundi
     white = np.float32(np.median(image[around.white > 0.9])) if (around.white > 0.9).any() else np.float32(100.0)
     mottle = generator.uniform(0.02, 0.09) * around.noise(generator, 18.0)
     mottle += generator.uniform(0.01, 0.06) * around.noise(generator, 6.0)
-    basal = np.exp(-(((np.abs(x) - 7) / 7) ** 2) - ((y - 10) / 10) ** 2 - ((z + 8) / 8) ** 2)
-    mottle += generator.uniform(0.0, 0.4) * bright_cortex(x, y, z) + generator.uniform(0.0, 0.4) * basal
+    basal = np.exp(-((x / 12) ** 2) - ((y - 16) / 16) ** 2 - ((z + 11) / 10) ** 2)
+    mottle += generator.uniform(0.0, 0.4) * bright_cortex(x, y, z) + generator.uniform(0.0, 0.6) * basal
     image = image * (1.0 + mottle * (1.0 - 0.75 * around.white))
     image = image * (1.0 + generator.uniform(0.005, 0.03) * around.noise(generator, 3.0))
     image = image * (1.0 + around.white * generator.uniform(0.0, 0.04) * around.noise(generator, 25.0))
@@ -152,7 +152,7 @@ def _look_alikes(generator: np.random.Generator, image: Array, around: Surroundi
     plexus = ramp(3.0 * (trigone + body) - 3.0 + 1.8 * generator.uniform(0.2, 1.0) + 0.5 * lumps, 1.0) * inside * fluid
     image = image + plexus * (white * generator.uniform(0.8, 1.9) - image)
     septum = np.exp(-((x / 1.2) ** 2)) * inside * (z > 0) * fluid * generator.uniform(0.0, 0.9)
-    image = image + septum * (white * generator.uniform(0.9, 1.4) - image)
+    image = image + septum * (white * generator.uniform(0.9, 1.9) - image)
     lining = np.exp(-(((around.ventricle - 0.8) / generator.uniform(0.5, 1.2)) ** 2))
     image = image + lining * generator.uniform(0.0, 0.6) * (white * generator.uniform(1.1, 1.6) - image)
     jets = np.clip(around.noise(generator, 9.0) + generator.normal(0.0, 0.5), 0.0, 1.5)
