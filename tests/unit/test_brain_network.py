@@ -136,6 +136,30 @@ def test_the_network_answers_on_the_grid_of_the_image(model: Path) -> None:
     assert (brain_mask(found, ras_grid(image.grid, 3.0)) == expected).mean() > 0.97
 
 
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "ASR"])
+def test_what_was_padded_is_no_part_of_the_answer(model: Path, codes: str) -> None:
+    """The network is asked for nothing beyond the image, and may answer anything there."""
+    image = reoriented(head((2.0, 2.0, 5.0), (70, 90, 29)), codes)
+    found = find_brain(image, model)
+    assert found.distance.data.shape == (70, 90, 73)  # 145 mm of slices, and none of the padding to 80, 96 and 80
+    corners = [found.distance.affine @ [*corner, 1.0] for corner in ((0, 0, 0), (69, 89, 72))]
+    inside = np.array([np.linalg.inv(image.affine) @ corner for corner in corners])[:, :3]
+    assert (inside > -0.5).all() and (inside < np.array(image.data.shape) - 0.5).all()
+
+
+def test_the_network_in_the_box_finds_the_template_stripped_and_not() -> None:
+    """On a head that nobody drew for training: the template's T1w, in two lights and without its skull."""
+    from nilearn import datasets
+
+    whole = datasets.load_mni152_template(resolution=2)
+    brain = np.asarray(datasets.load_mni152_brain_mask(resolution=2).dataobj) > 0
+    data, affine = np.asarray(whole.dataobj, np.float32), np.asarray(whole.affine, float)
+    dark = np.where(data > 0, data.max() - data, 0)
+    for image in (data, data * brain, dark * brain):
+        mask = brain_mask(find_brain(Image(image, affine)), Image(image, affine).grid)
+        assert 2 * (mask & brain).sum() / (mask.sum() + brain.sum()) > 0.93
+
+
 def test_doubt_tells_a_distance_from_a_smear() -> None:
     places = np.indices((64, 64, 64)).astype(np.float32) * 2 - 63
     true = np.clip(50 - np.linalg.norm(places, axis=0), -10, 10)

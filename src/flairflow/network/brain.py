@@ -79,11 +79,13 @@ def find_brain(image: Image, model: Path = MODEL) -> FoundBrain:
             answer = network(torch.from_numpy(given.data)[None, None])[0, 0].numpy()
     finally:
         torch.set_num_threads(threads)
-    answer = np.clip(answer, -plan.limit, plan.limit)
+    # Of what was padded the network knows nothing: it was asked for nothing there.
+    low, high = _seen(given.grid, image.grid)
+    answer = np.clip(answer[tuple(map(slice, low, high))], -plan.limit, plan.limit)
     if not (answer > 0).any():
         raise ScanError("no brain was found in the image")
     one = in_one_piece(answer)
-    return FoundBrain(Image(one, given.affine), doubt(answer, one, plan.spacing))
+    return FoundBrain(Image(one, crop(given.grid, low, high).affine), doubt(answer, one, plan.spacing))
 
 
 def brain_mask(found: FoundBrain, grid: Grid) -> Array:
@@ -192,6 +194,18 @@ def doubt(answer: Array, one: Array, spacing: float) -> float:
     wrong = float(np.abs(slope[shell] - 1).mean()) if shell.any() else 1.0
     stray = float(((answer > 0) & (one <= 0)).sum() / (answer > 0).sum())
     return min(max(wrong, stray), 1.0)
+
+
+def _seen(given: Grid, image: Grid) -> tuple[Array, Array]:
+    """First and last + 1 voxel of the network's grid along each axis whose centres lie in the image's field of view."""
+    to_image = np.linalg.inv(image.affine) @ given.affine
+    low, high = np.zeros(3, int), np.array(given.shape)
+    for axis, size in enumerate(given.shape):
+        along = int(np.argmax(np.abs(to_image[:3, axis])))
+        places = to_image[along, 3] + to_image[along, axis] * np.arange(size)
+        within = np.flatnonzero((places > -0.5) & (places < image.shape[along] - 0.5))
+        low[axis], high[axis] = within[0], within[-1] + 1
+    return low, high
 
 
 def _along_axes(data: Array, places: Sequence[Array]) -> Array:
