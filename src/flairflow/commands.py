@@ -64,7 +64,7 @@ def register(options: Namespace) -> None:
 
     config, results, scans = _shard(options)
     settings = stages.settings_hash(config, "register")
-    _describe(results.prepared, scans, f"registered and preprocessed by {SOFTWARE}")
+    _describe(results.prepared, config, scans, f"registered and preprocessed by {SOFTWARE}")
     run_shard(
         "register",
         options.shard,
@@ -112,7 +112,7 @@ def pseudolabel(options: Namespace) -> None:
     teaching = Teaching(config, results, teacher)
     settings = stages.fingerprint(stages.settings_hash(config, "pseudolabel"), teaching.smallest_ml)
     prepared = read_ledger(results.ledger("preprocess", options.shard))
-    _describe(results.pseudolabels(teacher), scans, f"missing masks by {teacher}")
+    _describe(results.pseudolabels(teacher), config, scans, f"missing masks by {teacher}")
     run_shard(
         f"pseudolabel/{teacher}",
         options.shard,
@@ -137,7 +137,7 @@ def segment_shard(options: Namespace) -> None:
     ensemble = _ensemble(name, config)
     plain, scored = (stages.settings_hash(config, stage) for stage in ("segment", "segment_scored"))
     prepared = read_ledger(results.ledger("preprocess", options.shard))
-    _describe(results.masks(name), scans, f"lesion masks ({name})")
+    _describe(results.masks(name), config, scans, f"lesion masks ({name})")
 
     def fingerprint(scan: Scan, how: dict[str, str]) -> str:
         return stages.fingerprint(scored if scan.scored else plain, prepared[scan.scan].fingerprint, how)
@@ -162,7 +162,7 @@ def segment_archive(options: Namespace) -> None:
     name = options.ensemble
     ensemble = _ensemble(name, config)
     settings = stages.settings_hash(config, "segment_archive")
-    _describe(results.masks(name), scans, f"lesion masks ({name})")
+    _describe(results.masks(name), config, scans, f"lesion masks ({name})")
     run_shard(
         f"segment/{name}",
         options.shard,
@@ -370,9 +370,9 @@ def _ensemble(name: str, config: Config) -> Ensemble:
     return Ensemble(model_folders(config, name), config.segmentation.precision)
 
 
-def _describe(folder: Path, scans: Sequence[Scan], what: str) -> None:
+def _describe(folder: Path, config: Config, scans: Sequence[Scan], what: str) -> None:
     """Make the folder of each of the scans' datasets a BIDS derivative dataset."""
-    from flairflow.inference.outputs import write_dataset_description
+    from flairflow.inference.description import describe_datasets
 
-    for dataset in {scan.dataset for scan in scans}:
-        write_dataset_description(folder / dataset, f"{dataset}: {what}")
+    roots = {name: dataset.root for name, dataset in config.datasets.items()}
+    describe_datasets(folder, roots, sorted({scan.dataset for scan in scans}), what)

@@ -78,7 +78,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "pseudolabel": (3, lambda config: {"seed": config.seed}),
-    "segment": (4, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
+    "segment": (5, lambda config: {"segmentation": {"probabilities": config.segmentation.probabilities}}),
     # The same of a scan that is scored, which also gets what that needs.
     "segment_scored": (
         4,
@@ -86,7 +86,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
     ),
     # The same three stages in one pass; what it segments is not scored.
     "segment_archive": (
-        4,
+        5,
         lambda config: {
             "register": settings(config, "register"),
             "preprocess": settings(config, "preprocess"),

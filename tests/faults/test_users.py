@@ -32,6 +32,9 @@ from flairflow.evaluation.tables import write_volumes
 from flairflow.files import atomic, write_text
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
+from flairflow.inference.description import describe_datasets
+from flairflow.inference.outputs import write_segmentation
+from flairflow.inference.segment import Segmentation
 from flairflow.paths import Results, derivative
 from flairflow.preprocessing.prepare import brain_flag
 from flairflow.report.counts import volume_summary
@@ -472,3 +475,40 @@ def test_a_dry_run_of_an_archive_plans_no_comparison(tmp_path: Path, repository:
     assert done.returncode == 0, done.stderr
     assert "volumes" in done.stdout + done.stderr
     assert not {"comparison", "metrics", "thresholds"} & set((done.stdout + done.stderr).split())
+
+
+def test_masks_are_a_bids_derivative_that_says_what_it_is_of(tmp_path: Path) -> None:
+    affine = np.diag([8.0, 8.0, 8.0, 1.0])
+    reference = tmp_path / "raw/sub-1/anat/sub-1_FLAIR.nii.gz"
+    write_image(reference, Image(np.random.default_rng(0).uniform(1, 9, (20, 22, 24)).astype(np.float32), affine))
+    (tmp_path / "raw/dataset_description.json").write_text('{"Name": "raw", "Authors": ["A B", "C D"]}')
+    classes = (np.arange(20 * 22 * 24).reshape(20, 22, 24) % 3).astype(np.uint8)
+    whole = (slice(0, 20), slice(0, 22), slice(0, 24))
+    segmentation = Segmentation(classes, affine, classes >= 0, np.zeros((3, *classes.shape), np.float32), whole)
+    root = tmp_path / "results/derivatives/flairflow-m"
+    describe_datasets(root, {"ds": tmp_path / "raw", "other": tmp_path / "other"}, ["ds"], "lesion masks (m)")
+    write_segmentation(
+        lambda name: derivative(root, "ds_sub-1", name),
+        segmentation,
+        ["WMH", "ISL"],
+        reference,
+        {"Model": "m", "Sources": ["bids:ds:sub-1/anat/sub-1_FLAIR.nii.gz"]},
+        ["WMH"],
+    )
+    description = json.loads((root / "ds/dataset_description.json").read_text())
+    assert description["Authors"] == ["A B", "C D"] and str(tmp_path) not in json.dumps(description)
+    sidecars = sorted((root / "ds").rglob("anat/*.json"))
+    assert len(sidecars) == 5
+    for sidecar in sidecars:
+        said = json.loads(sidecar.read_text())
+        (source,) = said["Sources"]
+        _, dataset, path = source.split(":")
+        assert said["Description"] and (root / "ds" / description["DatasetLinks"][dataset] / path).is_file()
+    validator = shutil.which("bids-validator-deno")
+    if validator is None:
+        pytest.skip("no bids-validator-deno here: what it says of the masks was not asked")
+    for folder, warnings in ((root, {"SUBJECT_FOLDERS", "TOO_FEW_AUTHORS"}), (root / "ds", set())):
+        done = subprocess.run([validator, folder, "--json"], capture_output=True, text=True, check=False, timeout=300)
+        issues = json.loads(done.stdout)["issues"]["issues"]
+        assert done.returncode == 0 and {issue["code"] for issue in issues} <= warnings
+        assert {issue["severity"] for issue in issues} <= {"warning"}

@@ -16,8 +16,6 @@ from flairflow.images.nifti import write_image
 from flairflow.inference.segment import Segmentation
 from flairflow.paths import SOFTWARE
 
-BIDS_VERSION = "1.10.0"
-
 
 def write_segmentation(
     output: Callable[[str], Path],
@@ -31,7 +29,7 @@ def write_segmentation(
 
     output        : from the end of a file's name to its path.
     reference     : the native reference image; shape, affine and form codes of the outputs are its own.
-    provenance    : goes into every sidecar (model, hash).
+    provenance    : goes into every sidecar (model, hash, Sources).
     probabilities : the labels whose maps are written.
     Returns the files by role and each label's volume in ml.
     """
@@ -40,20 +38,22 @@ def write_segmentation(
     affine = segmentation.affine
     sidecar = provenance | {"SoftwareName": SOFTWARE, "SoftwareVersion": __version__, "SpatialReference": "orig"}
 
-    def write(role: str, name: str, image: Image, extra: dict[str, Any]) -> None:
+    def write(role: str, name: str, image: Image, description: str, **kind: str) -> None:
         files[role] = output(f"{name}.nii.gz")
         write_image(files[role], image, like=reference)
-        write_text(output(f"{name}.json"), json.dumps(extra | sidecar, indent=2) + "\n")
+        text = json.dumps({"Description": description} | kind | sidecar, indent=2)
+        write_text(output(f"{name}.json"), text + "\n")
 
     for number, label in enumerate(labels):
         mask = Image(segmentation.label(number), affine)
-        write(f"mask_{label}", f"label-{label}_mask", mask, {"Type": "Lesion"})
+        write(f"mask_{label}", f"label-{label}_mask", mask, f"Where there is {label}", Type="Lesion")
         volumes[label] = float(mask.data.sum()) * mask.grid.voxel_ml
         if label in probabilities:
             map_ = Image(segmentation.probability(number), affine)
-            write(f"probability_{label}", f"label-{label}_probseg", map_, {"Type": "Lesion"})
-    write("brain", "desc-brain_mask", Image(segmentation.brain, affine), {"Type": "Brain"})
-    write("dseg", "dseg", Image(segmentation.classes, affine), {})
+            write(f"probability_{label}", f"label-{label}_probseg", map_, f"Probability of {label}", Type="Lesion")
+    brain = Image(segmentation.brain, affine)
+    write("brain", "desc-brain_mask", brain, "Brain, in which lesions were looked for", Type="Brain")
+    write("dseg", "dseg", Image(segmentation.classes, affine), "Labels, by the numbers in the table of the same name")
     rows = "".join(f"{number}\t{label}\n" for number, label in enumerate(labels, start=1))
     write_text(output("dseg.tsv"), f"index\tname\n{rows}")
     return files, volumes
@@ -91,16 +91,3 @@ def write_prepared_segmentation(
         write_image(files[role], Image(data, affine))
         write_text(output(f"{name}.json"), json.dumps(text | sidecar, indent=2) + "\n")
     return files
-
-
-def write_dataset_description(folder: Path, name: str) -> None:
-    """The dataset_description.json of a derivative dataset; left alone when it says the same already."""
-    description = {
-        "Name": name,
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": SOFTWARE, "Version": __version__}],
-    }
-    path, text = folder / "dataset_description.json", json.dumps(description, indent=2) + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)

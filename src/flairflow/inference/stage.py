@@ -35,7 +35,7 @@ def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, confi
         probabilities,
         ready.grid.affine,
         config.labels,
-        provenance={"Model": name, **ensemble.provenance, **flag_of(prepared.values)},
+        provenance=_provenance(scan, ensemble, name, prepared.values),
         scored=scan.annotated,
     )
     return Outcome({**delivered.files, **files}, delivered.values)
@@ -74,8 +74,17 @@ def _deliver(
         segmentation,
         config.labels,
         reference=config.datasets[scan.dataset].root / scan.images[config.reference],
-        provenance={"Model": name, **ensemble.provenance, **flag_of(values)},
+        provenance=_provenance(scan, ensemble, name, values),
         probabilities=config.labels if config.segmentation.probabilities else probabilities,
     )
     measured = {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()}
     return Outcome(files, measured | dict(values) | {"precision": ensemble.provenance["Precision"]})
+
+
+def _provenance(
+    scan: Scan, ensemble: Ensemble, name: str, values: Mapping[str, float | str | None]
+) -> dict[str, object]:
+    """What the sidecars say: model, the files that were read (BIDS URIs), and the flag if there is one."""
+    files = [path for path in (*scan.images.values(), scan.brain_mask) if path]
+    sources = [f"bids:{scan.dataset}:{path}" for path in files]
+    return {"Model": name, **ensemble.provenance, "Sources": sources, **flag_of(values)}
