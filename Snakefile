@@ -36,10 +36,6 @@ onstart:
     dag.keep_config(CONFIG)
 
 
-onsuccess:
-    shell("cat {RESULTS.summary} 2> /dev/null || true")
-
-
 include: "rules/cohort.smk"
 include: "rules/registration.smk"
 include: "rules/preprocessing.smk"

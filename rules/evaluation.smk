@@ -57,6 +57,8 @@ rule metrics:
         RESULTS.log("metrics", "metrics"),
     benchmark:
         RESULTS.benchmark("metrics", "metrics")
+    conda:
+        "../envs/images.yaml"
     resources:
         mem_mb=dag.memory(CONFIG, "metrics"),
         runtime=dag.minutes(CONFIG, "metrics"),

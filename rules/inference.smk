@@ -65,6 +65,8 @@ rule volumes:
         RESULTS.log("volumes", "volumes"),
     benchmark:
         RESULTS.benchmark("volumes", "volumes")
+    conda:
+        "../envs/images.yaml"
     resources:
         mem_mb=dag.memory(CONFIG, "volumes"),
         runtime=dag.minutes(CONFIG, "volumes"),

@@ -1,4 +1,13 @@
-# The page for people, made from the tables; then the end of what need not stay.
+# The page for people, made from the tables; then the end of what need not stay, and the last words of a run.
+
+
+onsuccess:
+    shell("cat {RESULTS.summary} 2> /dev/null || true")
+    dag.say_last_word(RESULTS)
+
+
+onerror:
+    dag.say_last_word(RESULTS)
 
 
 rule report:

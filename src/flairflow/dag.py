@@ -22,6 +22,7 @@ from flairflow.paths import MODEL_FILES, RULES, Results
 from flairflow.published.imported import check_imported
 from flairflow.published.numbers import check_published
 from flairflow.requests.request import request
+from flairflow.shards.unexpected import last_word
 from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, check_inits, model_before, model_folders
 
@@ -61,6 +62,12 @@ def keep_config(config: Config) -> None:
     for name, models in config.models.items():
         if any(is_default(model) for model in models):
             print(f"models.{name}: the default model, which comes with flairflow, segments", file=sys.stderr)
+
+
+def say_last_word(results: Results) -> None:
+    """Print, where there is something to say, how many scans ended unexpectedly."""
+    if text := last_word(results):
+        print(text, flush=True)
 
 
 def version(config: Config, stage: str) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row, read_ledger
+from flairflow.shards.ledger import Row, read_ledger, write_ledger
+from flairflow.shards.unexpected import last_word
 
 # `flairflow register` with a stage that does to each scan what `deeds.json` says. All around it is the program's own.
 PROGRAM = """
@@ -309,3 +310,22 @@ def test_a_scratch_folder_goes_however_the_work_ends(job: Job, stop: bool) -> No
         process.terminate()
     process.wait(60)
     assert list((job.folder / "fast").iterdir()) == []
+
+
+def test_the_last_line_of_a_run_counts_them(job: Job, tmp_path: Path) -> None:
+    assert last_word(job.results) == ""
+    job.deeds(s1=SEGFAULT, s2="raise KeyError('a bug')")
+    job.run()
+    # The next stages pass the reasons on.
+    write_ledger(job.results.ledger("preprocess", "s"), list(job.rows.values()))
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text(
+        "from flairflow import dag\nfrom flairflow.paths import Results\n"
+        "onsuccess: dag.say_last_word(Results('results'))\nrule one:\n    output: 'x'\n    shell: 'touch x'\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "1", "--quiet", "all"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1].startswith(
+        "UNEXPECTED: 2 scan(s) met a bug, crashed or ran out of memory (2 in register), such as ds_sub-1: register: "
+        "unexpected end of its job, 2 times: SIGSEGV. Tracebacks: results/logs."
+    )
