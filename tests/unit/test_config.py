@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,30 @@ def test_the_users_values_stand_over_the_presets() -> None:
     assert config.training.updates == 6320
     assert config.training.patch == preset_values("paper")["training"]["patch"] == 160
     assert config.seeds == (0, 1, 2)
+
+
+def test_home_and_variables_stand_for_what_they_mean_in_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    dataset = {"root": "~/scans", "withdrawn": "~/list.txt", "split_list": "${SCRATCH}/s.tsv", "labels": {"A": {}}}
+    config = load_config(
+        {"labels": ["A"], "results": "~/flair", "datasets": {"ds": dataset | {"manifest": "/a/$HOME/m"}}}
+    )
+    assert config.results == tmp_path / "flair" and config.datasets["ds"].root == tmp_path / "scans"
+    assert config.datasets["ds"].withdrawn == tmp_path / "list.txt"
+    assert config.datasets["ds"].split_list == Path("/scratch/me/s.tsv")
+    assert "~" not in resolved(config) and load_config(json.loads(resolved(config))) == config
+    # What only looks like one stays.
+    assert load_config(MINIMAL | {"report": {"title": "it costs $5, ~ 4 EUR"}}).report.title == "it costs $5, ~ 4 EUR"
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-that-name/x", "$NOT_SET/x", "/data/${NOT_SET}/x"])
+def test_a_home_or_variable_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ConfigError, match=r"datasets\.ds\.root: there is no (user|variable of the environment) [~$]"):
+        load_config({"labels": ["A"], "datasets": {"ds": {"root": place, "labels": {"A": {}}}}})
 
 
 @pytest.mark.parametrize("name", ["brain", "Brain", "participant", "volume", "precision", "known", "background"])

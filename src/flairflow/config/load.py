@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from flairflow.config.given_models import values_in_place, with_models
 from flairflow.config.models import Config
+from flairflow.config.places import with_places
 from flairflow.config.where import syntax_fault, with_lines
 from flairflow.errors import ConfigError
 
@@ -27,7 +28,7 @@ def load_config(values: dict[str, Any]) -> Config:
     preset = values.get("preset", "laptop")
     if preset not in PRESETS:
         raise ConfigError(f"config: preset: {preset!r} is none of {', '.join(PRESETS)}")
-    values = with_models(values)
+    values = with_models(with_places(values))
     base = _merge(preset_values(preset), values_in_place(values))
     try:
         return Config.model_validate(_merge(base, values))
