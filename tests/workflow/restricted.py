@@ -57,8 +57,8 @@ class OnlyThese(importlib.abc.MetaPathFinder):
         return getattr(self.finder, "find_distributions", lambda *_: ())(*context)
 
 
-# What reports read of them is their names; their functions, which need torch, are for training.
-AT_THE_TOP_ALONE = "flairflow.training.strategies"
+# What reports read of it is names and settings; its functions, which need torch, are for training.
+AT_THE_TOP_ALONE = "flairflow.training"
 
 
 def imports(tree: ast.AST, top: bool = False) -> Iterator[tuple[str, list[str]]]:
