@@ -18,6 +18,8 @@ if not workflow.config_settings.configfiles:
     configfile: "config.yaml"
 
 
+dag.check_resources(workflow)
+dag.share_cores(workflow)
 CONFIG = dag.load(config, workflow.configfiles, workflow.is_main_process)
 RESULTS = Results(CONFIG.results)
 SCRATCH = dag.scratch_option(workflow)
@@ -33,6 +35,7 @@ wildcard_constraints:
 
 
 onstart:
+    dag.watch_executor(workflow)
     dag.keep_config(CONFIG)
 
 

@@ -20,6 +20,9 @@ set -u -m
 cd "${SLURM_SUBMIT_DIR:-.}" || exit 1
 if [ -f .venv/bin/activate ]; then . .venv/bin/activate; fi
 
+# Snakemake keeps a cache in HOME, which compute nodes cannot write everywhere.
+if [ ! -w "${HOME:-/nowhere}" ]; then export XDG_CACHE_HOME="${XDG_CACHE_HOME:-$PWD/.snakemake/cache}"; fi
+
 # The main process that held the lock was this job's own, and is gone.
 if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then snakemake --profile slurm "$@" --unlock; fi
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from flairflow.paths import MODEL_FILES, RULES, Results
 from flairflow.published.imported import check_imported
 from flairflow.published.numbers import check_published
 from flairflow.requests.request import request
+from flairflow.requests.site import blocks_of, check_site
+from flairflow.requests.submission import watch_submission
 from flairflow.shards.unexpected import last_word
 from flairflow.training.entries import check_entries, entry
 from flairflow.training.folders import check_given_models, check_inits, model_before, model_folders
@@ -68,6 +71,38 @@ def say_last_word(results: Results) -> None:
     """Print, where there is something to say, how many scans ended unexpectedly."""
     if text := last_word(results):
         print(text, flush=True)
+
+
+def share_cores(workflow: Any) -> None:
+    """Where there is no GPU, jobs that want one need not take turns: there are as many at a time as there are cores."""
+    on_nodes = workflow.resource_settings.nodes is not None or workflow.remote_exec
+    if not on_nodes and "gpu" in workflow.global_resources and not may_have_gpu():
+        workflow.register_resource("gpu", workflow.cores)
+
+
+def may_have_gpu() -> bool:
+    """Whether torch may find a GPU here, without loading it to know."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles"):
+        return False
+    devices = Path("/dev")
+    return any(devices.glob("nvidia[0-9]*")) or any((devices / name).exists() for name in ("dxg", "kfd"))
+
+
+def check_resources(workflow: Any) -> None:
+    """Raises WorkflowError for what a cluster's profile says that would fail, or silently be something else, later."""
+    if workflow.resource_settings.nodes is not None and not workflow.remote_exec:
+        try:
+            check_site(blocks_of(workflow.resource_settings))
+        except ConfigError as error:
+            raise WorkflowError(str(error)) from None
+
+
+def watch_executor(workflow: Any) -> None:
+    """Have nothing left in a cluster's queue when the run ends, and nothing waited for in vain."""
+    try:
+        watch_submission(workflow.scheduler._executor)
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def version(config: Config, stage: str) -> str:

@@ -48,7 +48,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill,UsePss
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
-MinJobAge=3600
+MinJobAge={min_job_age}
 KillWait=2
 CompleteWait=0
 JobRequeue=0
@@ -64,14 +64,14 @@ class Cluster:
     """Three nodes in the partition `cpu`, and one with a GPU, which nothing can use, in `gpu`. Started and stopped by
     `with`; stopping ends every process that was started on it."""
 
-    def __init__(self, cpus: int = 16, memory_mb: int = 32000) -> None:
+    def __init__(self, cpus: int = 16, memory_mb: int = 32000, min_job_age: int = 3600) -> None:
         # A short name: that of a socket has at most 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.folder.chmod(0o755)
         self.configuration = self.folder / "slurm.conf"
         self.environment = os.environ | {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._configure(cpus, memory_mb)
+        self._configure(cpus, memory_mb, min_job_age)
 
     def __enter__(self) -> Cluster:
         """Returns when every node is idle. Raises RuntimeError with the end of the logs when that takes too long."""
@@ -122,7 +122,7 @@ class Cluster:
         lines = self.run("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
         return dict(line.split() for line in lines)
 
-    def _configure(self, cpus: int, memory_mb: int) -> None:
+    def _configure(self, cpus: int, memory_mb: int, min_job_age: int) -> None:
         host, (port, *node_ports) = socket.gethostname(), _free_ports(1 + len(NODES))
         nodes = [
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port} "
@@ -132,7 +132,7 @@ class Cluster:
         user = self.folder.owner()
         texts = {
             "slurm.conf": CONFIGURATION.format(
-                folder=self.folder, host=host, user=user, port=port, nodes="\n".join(nodes)
+                folder=self.folder, host=host, user=user, port=port, nodes="\n".join(nodes), min_job_age=min_job_age
             ),
             # A GPU must be a character device; nothing opens it.
             "gres.conf": "NodeName=gpu1 Name=gpu File=/dev/null\n",
