@@ -27,7 +27,7 @@ rule all:
     localrule: True
 rule job:
     output: "out/{{number}}"
-    resources: mem_mb=50, runtime=5, slurm_extra="{extra}"
+    resources: mem_mb=400, runtime=5, slurm_extra="{extra}"
     shell: "{shell}"
 """
 
@@ -101,8 +101,8 @@ def test_interrupted_while_it_submits_it_leaves_nothing_in_the_queue(
 
 @pytest.mark.soak
 def test_what_cannot_be_submitted_ends_the_run_in_words(runs: Runs) -> None:
-    """An account, where no program can say which there are: the executor would wait for ever."""
-    process = runs.launch("--default-resources", "slurm_account=nobody", "slurm_partition=cpu")
+    """An option that the executor forbids: it finds out in a thread, and would wait for ever."""
+    process = runs.launch(extra="--mem=4G")
     try:
         assert process.wait(180) != 0
     finally:
@@ -119,6 +119,10 @@ def test_a_job_that_goes_back_into_the_queue_is_waited_for(runs: Runs) -> None:
         until(lambda: "RUNNING" in runs.cluster.run("squeue", "-h", "-j", number, "-o", "%T"), "it runs", process)
         # As a node that fails, or a job of more importance.
         runs.cluster.run("scontrol", "requeue", number)
+        until(
+            lambda: "PENDING" in runs.cluster.run("squeue", "-h", "-j", number, "-o", "%T"), "it waits again", process
+        )
+        # In two minutes, if it were not for this.
         runs.cluster.run("scontrol", "update", f"jobid={number}", "StartTime=now")
         assert process.wait(300) == 0, runs.output.read_text()[-3000:]
     finally:
