@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def submitted(cluster: Cluster, job: Job) -> str:
 
 def state(cluster: Cluster, number: str) -> str:
     return cluster.run("squeue", "--noheader", "--states=all", "--format=%T", "--jobs", number).strip()
+
+
+def gone(*pids: int) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def cancelled(cluster: Cluster, number: str) -> None:
@@ -55,9 +60,7 @@ def test_no_scan_answers_for_what_slurm_does(
         number = submitted(cluster, job)
         work, guard = job.working_on("ds_sub-1")
         strike(cluster, number)
-        until(
-            lambda pids=(work, guard): not any(Path(f"/proc/{pid}").exists() for pid in pids), "it is gone", seconds=120
-        )  # type: ignore[misc]
+        until(partial(gone, work, guard), "it is gone", seconds=120)
         if state(cluster, number) in ("PENDING", "RUNNING"):
             cluster.run("scancel", number)
         cluster.resume()

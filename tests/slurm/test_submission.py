@@ -133,7 +133,7 @@ def test_a_job_that_goes_back_into_the_queue_is_waited_for(runs: Runs) -> None:
 def test_a_job_that_slurm_forgets_between_two_looks_does_not_hang_the_run(tmp_path: Path, repository: Path) -> None:
     with Cluster(min_job_age=2) as cluster:
         runs = Runs(tmp_path, repository, cluster)
-        process = runs.launch("--slurm-init-seconds-before-status-checks", "40", shell="sleep 1; touch {output}")
+        process = runs.launch(shell="sleep 1; touch {output}")
         try:
             assert process.wait(500) != 0
         finally:

@@ -7,7 +7,7 @@ import getpass
 import os
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ def watch_submission(executor: Any) -> None:
 
     - Interrupted while it still submits jobs, it cancels those that are there and then submits the rest.
     - What is wrong with one job's submission is known to its thread alone, and the run waits for ever.
-    - A job that was preempted for good, or that SLURM forgot between two looks, is waited for, for ever.
+    - A job that was preempted for good, or that SLURM forgot between two looks, is waited for, for ever; and so are all
+      jobs where SLURM once does not answer.
     - Each job keeps a cache in its node's HOME, which not every node can write.
     """
     if not type(executor).__module__.startswith("snakemake_executor_plugin_slurm"):
@@ -79,11 +80,25 @@ def _report_failed_submissions(executor: Any) -> None:
 def _give_up_lost_jobs(executor: Any) -> None:
     check = executor.check_active_jobs
     looks: Counter[str] = Counter()
+    reported: set[str | None] = set()
+
+    def noting(report: Callable[..., None]) -> Callable[..., None]:
+        def note(job: Any, *arguments: Any, **options: Any) -> None:
+            reported.add(job.external_jobid)
+            report(job, *arguments, **options)
+
+        return note
+
+    executor.report_job_success = noting(executor.report_job_success)
+    executor.report_job_error = noting(executor.report_job_error)
 
     async def check_and_give_up(jobs: list[Any]) -> AsyncIterator[Any]:
         # Asked first: a job that ends meanwhile is still known to the look that follows.
         states = _states(executor.run_uuid) if jobs and not executor._submitted_job_clusters else None
-        async for job in check(jobs):
+        async for _ in check(jobs):
+            pass
+        # Not those that it hands on: where SLURM does not answer, it forgets them all.
+        for job in (job for job in jobs if job.external_jobid not in reported):
             number = job.external_jobid
             state = (states or {}).get(number)
             lost = states is not None and state in (None, "PREEMPTED", "NODE_FAIL")
