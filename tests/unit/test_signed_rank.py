@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from flairflow.evaluation import signed_rank
 from flairflow.evaluation.signed_rank import COUNTED, SMALLEST, signed_rank_p, signed_ranks
 from flairflow.images.grid import Array
 
@@ -97,3 +99,18 @@ def test_differences_that_are_the_same_but_for_rounding_are_ties() -> None:
     assert 0.3 - 0.2 != 0.2 - 0.1
     assert signed_ranks(np.array([0.3 - 0.2, -(0.2 - 0.1), 0.5, 1e-17])).tolist() == [3, -3, 6]
     assert signed_ranks(np.zeros(3)).tolist() == []
+
+
+def test_parts_change_nothing_and_many_differences_take_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    differences = np.round(rng.normal(0.02, 1, 4000), 2)
+    tracemalloc.start()
+    once = signed_rank_p(differences)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # With so many the normal approximation is good too.
+    assert once == pytest.approx(stats.wilcoxon(differences, method="approx").pvalue, rel=0.01)
+    assert most < 150e6
+    monkeypatch.setattr(signed_rank, "BLOCK", 1 << 14)
+    signed_rank._spectrum.cache_clear()
+    assert signed_rank_p(differences) == pytest.approx(once, abs=1e-12)

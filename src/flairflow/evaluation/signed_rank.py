@@ -13,6 +13,8 @@ from flairflow.images.grid import Array
 COUNTED = 150
 # P values of more differences are given as this where they are below it.
 SMALLEST = 1e-12
+# Numbers that are worked on at once.
+BLOCK = 1 << 20
 # Differences that are equal but for so much of the largest are equal: 0.3 - 0.2 and 0.2 - 0.1.
 _ROUNDING = 1e-11
 # Of a characteristic function what is below exp(-_NEGLIGIBLE / 2) = 1e-15 is left out.
@@ -115,19 +117,28 @@ def _spectrum(count: int, tied: Ties) -> tuple[Array, Array]:
         width //= 2
         middles = np.unique(np.concatenate([middles - width, middles, middles + width]))
     chosen = middles[(middles >= 0) & (middles <= modulus // 2)]
-    cosines = np.cos(np.outer(ranks // step, pi * chosen / modulus))
-    alone = times == 1
-    return chosen, cosines[alone].prod(axis=0) * (cosines[~alone] ** times[~alone, None]).prod(axis=0)
+    spectrum = np.ones(len(chosen))
+    for alone in (True, False):
+        for own in _parts(np.flatnonzero((times == 1) == alone), len(chosen)):
+            cosines = np.cos(np.outer(ranks[own] // step, pi * chosen / modulus))
+            spectrum *= (cosines if alone else cosines ** times[own, None]).prod(axis=0)
+    return chosen, spectrum
 
 
 def _sine_squares(angles: Array, count: int, tied: Ties) -> Array:
     """sum sin(rank * angle)^2 over all ranks: as if none were tied, which is a closed form, then mended for those."""
     cosines = (_kernel(2 * angles, np.array([2 * count + 1]))[:, 0] - 1) / 2
-    if tied:
-        ranks, times = np.array(tied).T
+    for own in _parts(np.arange(len(tied)), len(angles)):
+        ranks, times = np.array(tied)[own].T
         cosines += (np.cos(2 * np.outer(angles, ranks)) * (times - _kernel(2 * angles, times))).sum(axis=1)
     found: Array = (count - cosines) / 2
     return found
+
+
+def _parts(numbers: Array, others: int) -> list[Array]:
+    """The numbers in parts, each of which takes no more than some megabytes for every one of so many others."""
+    parts = -(-len(numbers) * others // BLOCK)
+    return np.array_split(numbers, parts) if parts else []
 
 
 def _kernel(angles: Array, counts: Array) -> Array:
