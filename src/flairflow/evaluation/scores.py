@@ -13,6 +13,11 @@ from flairflow.images.grid import Array
 from flairflow.tables import Column, column
 
 log = logging.getLogger(__name__)
+# What captions have to say of all intervals and tests.
+TRAINED_ONCE = (
+    "Each ensemble was trained once, its seeds averaged: intervals and tests are of other participants, not of how "
+    "another training would have come out."
+)
 # How many scans a warning names.
 NAMED = 5
 # What the columns say of a table that has a row for each of `views`.

@@ -12,11 +12,6 @@ from flairflow.images.grid import Array
 
 RESAMPLES = 9999
 LEVEL = 0.95
-# What captions have to say of all intervals and tests.
-TRAINED_ONCE = (
-    "Each ensemble was trained once, its seeds averaged: intervals and tests are of other participants, not of how "
-    "another training would have come out."
-)
 
 
 def rank_biserial(differences: Array) -> float:

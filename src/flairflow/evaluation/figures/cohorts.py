@@ -23,7 +23,7 @@ from flairflow.evaluation.figures.style import (
     short,
     styled,
 )
-from flairflow.evaluation.statistics import TRAINED_ONCE
+from flairflow.evaluation.scores import TRAINED_ONCE
 
 
 @styled

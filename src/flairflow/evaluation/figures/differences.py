@@ -22,7 +22,7 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
-from flairflow.evaluation.statistics import TRAINED_ONCE
+from flairflow.evaluation.scores import TRAINED_ONCE
 
 LEVEL = 0.05
 

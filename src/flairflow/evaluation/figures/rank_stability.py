@@ -24,7 +24,7 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
-from flairflow.evaluation.statistics import TRAINED_ONCE
+from flairflow.evaluation.scores import TRAINED_ONCE
 from flairflow.images.grid import Array
 
 

@@ -25,8 +25,7 @@ from flairflow.evaluation.figures.style import (
     styled,
 )
 from flairflow.evaluation.metrics import Metric
-from flairflow.evaluation.scores import comparable, scores_by_label
-from flairflow.evaluation.statistics import TRAINED_ONCE
+from flairflow.evaluation.scores import TRAINED_ONCE, comparable, scores_by_label
 from flairflow.evaluation.summary import over_scans
 
 

@@ -18,7 +18,7 @@ from flairflow.evaluation.figures.style import (
     sheet,
     styled,
 )
-from flairflow.evaluation.statistics import TRAINED_ONCE
+from flairflow.evaluation.scores import TRAINED_ONCE
 
 
 @styled
