@@ -101,6 +101,6 @@ rule comparison:
         mem_mb=dag.memory(CONFIG, "comparison"),
         runtime=dag.minutes(CONFIG, "comparison"),
     params:
-        settings=dag.version(CONFIG, "compare"),
+        settings=dag.compare_version(CONFIG),
     shell:
         "flairflow compare --config {RESULTS.config:q} --log {log:q}"

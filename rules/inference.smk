@@ -22,7 +22,7 @@ rule segment:
         runtime=dag.minutes(CONFIG, "segment"),
         gpu=1,
     params:
-        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
+        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard, wildcards.ensemble),
     shell:
         "flairflow segment-shard --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH
@@ -49,7 +49,7 @@ rule segment_archive:
         runtime=dag.minutes(CONFIG, "segment_archive"),
         gpu=1,
     params:
-        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard),
+        settings=lambda wildcards: dag.segment_version(CONFIG, wildcards.shard, wildcards.ensemble),
     shell:
         "flairflow segment-archive --config {RESULTS.config:q} --shard {wildcards.shard}"
         " --ensemble {wildcards.ensemble} --threads {threads} --log {log:q}" + SCRATCH

@@ -26,8 +26,9 @@ from flairflow.requests.request import request
 from flairflow.requests.site import blocks_of, check_site
 from flairflow.requests.submission import watch_submission
 from flairflow.shards.unexpected import last_word
+from flairflow.tables import read_table
 from flairflow.training.entries import check_entries, entry
-from flairflow.training.folders import check_given_models, check_inits, model_before, model_folders
+from flairflow.training.folders import check_given_models, check_inits, given_models, model_before, model_folders
 
 
 def load(values: dict[str, Any], files: Sequence[Path] = (), main: bool = False) -> Config:
@@ -41,7 +42,18 @@ def load(values: dict[str, Any], files: Sequence[Path] = (), main: bool = False)
         check_all(config, places=main)
     except ConfigError as error:
         raise WorkflowError(with_lines(str(error), files)) from None
+    if main:
+        print(f"flairflow: {_scans_known(config)}", file=sys.stderr)
     return config
+
+
+def _scans_known(config: Config) -> str:
+    """How many scans there are, which a list of jobs does not say."""
+    shards = Results(config.results).shards
+    if not shards.exists():
+        return f"{len(config.datasets)} datasets; how many scans they have is known after the job `index`"
+    counts = read_table(shards, text=True)["scans"].astype(int)
+    return f"{len(config.datasets)} datasets; at the last index {counts.sum():,} scans in {len(counts)} shards"
 
 
 def check_all(config: Config, places: bool = True) -> None:
@@ -115,11 +127,20 @@ def training_version(config: Config, name: str) -> str:
     return stages.fingerprint(version(config, "train"), entry(config, name).settings)
 
 
-def segment_version(config: Config, shard: str) -> str:
-    """The same for the masks of a shard: only those of a test shard are scored. A shard's name holds its split."""
+def segment_version(config: Config, shard: str, ensemble: str = "") -> str:
+    """The same for the masks of a shard by an ensemble, of which given models count by what is in them: only those of
+    a test shard are scored. A shard's name holds its split."""
     split = shard.split("-")[1]
     stage = {"test": "segment_scored", "archive": "segment_archive"}.get(split, "segment")
-    return predicted_version(config, stage)
+    settings = predicted_version(config, stage)
+    given = given_models(config, ensemble) if ensemble else ""
+    return stages.fingerprint(settings, given) if given else settings
+
+
+def compare_version(config: Config) -> str:
+    """The same for the comparison, which says what was spent on given models too."""
+    settings, given = version(config, "compare"), given_models(config)
+    return stages.fingerprint(settings, given) if given else settings
 
 
 def predicted_version(config: Config, stage: str) -> str:
@@ -150,7 +171,10 @@ def index_inputs(config: Config) -> list[Path]:
 
 
 def model_files(config: Config, ensemble: str) -> list[Path]:
-    """The files of an ensemble's members."""
+    """The files of an ensemble's members that the workflow trains. Given models are no inputs of rules, whose places
+    and times would count: `params.settings` says what is in them."""
+    if ensemble in config.models:
+        return []
     return [folder / name for folder in model_folders(config, ensemble) for name in MODEL_FILES]
 
 

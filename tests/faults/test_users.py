@@ -26,6 +26,7 @@ from flairflow.cohort.index import index, read_scans
 from flairflow.cohort.places import check_places
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import Config, load_config, read_config
+from flairflow.dag import compare_version, model_files, segment_version
 from flairflow.errors import ConfigError
 from flairflow.evaluation.main_table import COLUMNS, as_latex, as_markdown
 from flairflow.evaluation.tables import write_volumes
@@ -42,7 +43,9 @@ from flairflow.report.page import write_report
 from flairflow.report.summary import write_summary
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, write_ledger
+from flairflow.status.slurm import queue
 from flairflow.tables import read_table
+from flairflow.training.folders import check_given_models
 
 
 def snakemake(
@@ -474,6 +477,7 @@ def test_a_dry_run_of_an_archive_plans_no_comparison(tmp_path: Path, repository:
     done = snakemake(tmp_path, repository, "-n", "-q", "rules")
     assert done.returncode == 0, done.stderr
     assert "volumes" in done.stdout + done.stderr
+    assert "flairflow: 1 datasets; how many scans they have is known after the job `index`" in done.stderr
     assert not {"comparison", "metrics", "thresholds"} & set((done.stdout + done.stderr).split())
 
 
@@ -512,3 +516,41 @@ def test_masks_are_a_bids_derivative_that_says_what_it_is_of(tmp_path: Path) -> 
         issues = json.loads(done.stdout)["issues"]["issues"]
         assert done.returncode == 0 and {issue["code"] for issue in issues} <= warnings
         assert {issue["severity"] for issue in issues} <= {"warning"}
+
+
+def test_a_model_that_was_moved_is_the_same_and_another_one_is_not(tmp_path: Path) -> None:
+    def versions(folder: Path) -> tuple[str, str]:
+        values = {"datasets": {"mine": {"root": "x"}}, "models": {"given": str(folder)}}
+        config = load_config(values)
+        check_given_models(config)
+        assert model_files(config, "given") == []
+        return segment_version(config, "mine-archive-0001", "given"), compare_version(config)
+
+    model = write_model(tmp_path / "model")
+    weights = np.random.default_rng(0).bytes(300_000)
+    (model / "weights.safetensors").write_bytes(weights)
+    before = versions(model)
+    shutil.move(model, tmp_path / "moved")
+    assert versions(tmp_path / "moved") == before
+    os.utime(tmp_path / "moved/plan.json", (1, 1))
+    assert versions(tmp_path / "moved") == before
+    (tmp_path / "moved/weights.safetensors").write_bytes(np.random.default_rng(1).bytes(300_000))
+    assert not set(versions(tmp_path / "moved")) & set(before)
+    (tmp_path / "moved/weights.safetensors").unlink()
+    with pytest.raises(
+        ConfigError, match=r"models\.given: .*moved is no usable model folder \(weights\.safetensors mis"
+    ):
+        versions(tmp_path / "moved")
+
+
+def test_a_machine_with_slurms_programs_alone_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin/squeue"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'squeue: error: resolve_ctls_from_dns_srv: res_nsearch error' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    assert queue([tmp_path]) is None
+    # Where jobs were submitted from it matters.
+    (tmp_path / ".snakemake/slurm_logs").mkdir(parents=True)
+    found = queue([tmp_path])
+    assert found is not None and "res_nsearch" in found.problem

@@ -38,10 +38,17 @@ class Queue:
 
 
 def queue(folders: Collection[Path]) -> Queue | None:
-    """The own jobs that were submitted from one of these folders; None where there is no SLURM."""
+    """The own jobs that were submitted from one of these folders; None where there is no SLURM, or only its programs on
+    a machine of no cluster, from which nothing was ever submitted."""
     program = shutil.which("squeue")
     if program is None:
         return None
+    found = _ask(program, folders)
+    submitted = any((folder / ".snakemake" / "slurm_logs").is_dir() for folder in folders)
+    return None if found.problem and not submitted else found
+
+
+def _ask(program: str, folders: Collection[Path]) -> Queue:
     command = [program, "--me", "--noheader", f"--format={_FORMAT}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.network.boxed import model_folder, read_plan
-from flairflow.paths import Results
+from flairflow.paths import MODEL_FILES, Results
 from flairflow.training.entries import Entry, ensemble_parts, entry, tell_apart
 from flairflow.training.strategies import Part
 
 # Keys of a plan that what its jobs ask for follows from.
 REQUESTED = ("preprocessing", "network", "activation", "patch", "overlap")
+# Parts of a file that are looked at to tell it from others.
+SAMPLES, SAMPLE_BYTES = 64, 2**16
 
 
 def model_folders(config: Config, ensemble: str) -> list[Path]:
@@ -23,6 +27,32 @@ def model_folders(config: Config, ensemble: str) -> list[Path]:
         return [model_folder(folder) for folder in config.models[ensemble]]
     owner, parts = ensemble_parts(config, ensemble)
     return [Results(config.results).model(owner.name, part, seed) for part in parts for seed in config.seeds]
+
+
+def given_models(config: Config, ensemble: str = "") -> str:
+    """What stands for the contents of the models that are given for an ensemble, or for all; "" where none are. Where
+    they lie does not matter: a model that was moved is the same."""
+    names = [ensemble] if ensemble in config.models else list(config.models) if not ensemble else []
+    return " ".join(_identity(folder) for name in names for folder in model_folders(config, name))
+
+
+def _identity(folder: Path) -> str:
+    stats = [(folder / name).stat() for name in MODEL_FILES]
+    return _looked_at(folder, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
+
+
+@lru_cache
+def _looked_at(folder: Path, _stats: tuple[tuple[int, int], ...]) -> str:
+    """Of plan, record and samples of the weights: no two trainings have the same ones, and every job asks."""
+    digest = hashlib.sha256()
+    for name in MODEL_FILES:
+        size = (folder / name).stat().st_size
+        digest.update(f"{name} {size}".encode())
+        with (folder / name).open("rb") as file:
+            for place in range(0, size, max(size // SAMPLES, SAMPLE_BYTES)):
+                file.seek(place)
+                digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
 
 
 def fold_folders(config: Config, ensemble: str) -> dict[int | None, list[Path]]:
@@ -86,6 +116,10 @@ def check_given_models(config: Config) -> None:
                 theirs = plan["labels"], plan["images"], plan["preprocessing"]["spacing"]
             except (ConfigError, KeyError, TypeError) as error:
                 raise ConfigError(f"config: models.{name}: {error}") from None
+            if missing := [file for file in MODEL_FILES if not (model_folder(folder) / file).is_file()]:
+                raise ConfigError(
+                    f"config: models.{name}: {folder} is no usable model folder ({', '.join(missing)} missing)"
+                )
             kinds.add(tuple(plan["classes"]))
             ours = list(config.labels), list(config.images), config.preprocessing.spacing
             for key, own, model in zip(("labels", "images", "preprocessing.spacing"), ours, theirs, strict=True):
