@@ -52,6 +52,9 @@ class Ensemble:
                 "take fp32 or bf16, or auto"
             )
         self._automatic = precision == "auto"
+        if self.precision == "32" and self.device.type == "cuda":
+            # Convolutions would round to 10 bits there: not the numbers that a CPU computes with by the same name.
+            torch.backends.cudnn.allow_tf32 = False
         self.members = [(arrange(model.network(), self.device), model.plan) for model in models]
         _check_labels({model.plan.classes for model in models}, plan.labels, folders)
         self.hash = hashlib.sha256("".join(sorted(map(model_hash, folders))).encode()).hexdigest()[:16]
