@@ -36,7 +36,6 @@ if CONFIG.simulation:
 checkpoint index:
     input:
         CONFIG.simulation.root / "simulated.json" if CONFIG.simulation else [],
-        dag.index_inputs(CONFIG),
     output:
         RESULTS.cohort,
         dictionary(RESULTS.cohort),
@@ -55,5 +54,6 @@ checkpoint index:
         runtime=dag.minutes(CONFIG, "index"),
     params:
         settings=dag.version(CONFIG, "index"),
+        archive=dag.archive(CONFIG, workflow),
     shell:
         "flairflow index --config {RESULTS.config:q} --threads {threads} --log {log:q}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 
 from flairflow import stages
+from flairflow.cohort.archive import archive_state
 from flairflow.cohort.places import check_places
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
@@ -28,7 +30,17 @@ from flairflow.requests.submission import watch_submission
 from flairflow.shards.unexpected import last_word
 from flairflow.tables import read_table
 from flairflow.training.entries import check_entries, entry
-from flairflow.training.folders import check_given_models, check_inits, given_models, model_before, model_folders
+from flairflow.training.folders import (
+    check_given_models,
+    check_inits,
+    given_models,
+    init_folder,
+    model_before,
+    model_folders,
+)
+
+# Seconds by which clocks may differ: no job that makes something of these files ends sooner.
+CLOCKS_DIFFER = 5
 
 
 def load(values: dict[str, Any], files: Sequence[Path] = (), main: bool = False) -> Config:
@@ -155,19 +167,30 @@ def models_before(config: Config, name: str, part: str, seed: str) -> list[Path]
     return [folder / file for file in MODEL_FILES] if folder else []
 
 
-def index_inputs(config: Config) -> list[Path]:
-    """What changes when a dataset does: manifests, split lists, lists of participants and of withdrawn ones, roots."""
-    files = []
-    for dataset in config.datasets.values():
-        files += [path for path in (dataset.manifest, dataset.split_list, dataset.withdrawn) if path]
-        participants = dataset.root / "participants.tsv"
-        # A simulated dataset is announced by its record instead, which the rule that makes it declares.
-        if config.simulation and dataset.root.is_relative_to(config.simulation.root):
-            continue
-        if not dataset.manifest:
-            # The folder's own time changes when a participant's folder comes or goes.
-            files += [path for path in (dataset.root, participants) if path.exists()]
-    return files
+def archive(config: Config, workflow: Any) -> str:
+    """What changes when a dataset does: the `params.archive` of the rule `index`. Parameters, not inputs: a file of an
+    archive may be dated in the future. Jobs, which start by the thousand, do not look.
+
+    Raises WorkflowError where a file that others are made from is dated in the future: snakemake would remove those.
+    """
+    if not workflow.is_main_process:
+        return ""
+    folders = [folder for folders in config.models.values() for folder in folders]
+    if not config.models:
+        folders += [folder for name in config.strategies if (folder := init_folder(entry(config, name)))]
+    given = [folder / name for folder in folders for name in MODEL_FILES]
+    given += [*config.compare.imported, *([config.compare.published] if config.compare.published else [])]
+    for path in given:
+        ahead = path.stat().st_mtime - time.time() if path.exists() else 0
+        if ahead > CLOCKS_DIFFER:
+            raise WorkflowError(
+                f"{path} is dated {ahead / 60:.1f} minutes ahead of the clock of this machine, so what is made of it "
+                f"would look older than it and be removed: run `touch {path}`, or wait"
+            )
+    state, unseen = archive_state(config)
+    for line in unseen:
+        print(line, file=sys.stderr)
+    return state
 
 
 def model_files(config: Config, ensemble: str) -> list[Path]:
