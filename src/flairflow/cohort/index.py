@@ -85,8 +85,8 @@ def _one_row_for_a_file(scans: Sequence[Scan], config: Config) -> list[Scan]:
     first: dict[Path, Scan] = {}
     kept = []
     for scan in scans:
-        path = roots[scan.dataset] / scan.images[config.reference]
-        other = first.setdefault(path, scan) if scan.included else scan
+        image = scan.images[config.reference]
+        other = first.setdefault(roots[scan.dataset] / image, scan) if scan.included and image else scan
         kept.append(scan if other.dataset == scan.dataset else scan.excluded(f"the same file as {other.scan}"))
     return kept
 

@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from flairflow.cohort.names import FileName
+from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config, Dataset
 from flairflow.tables import column
 
@@ -79,11 +80,12 @@ def summary(left_out: Mapping[str, Sequence[LeftOut]], scans: Mapping[str, Seque
     for dataset, found in left_out.items():
         counted: dict[tuple[str, str], list[str]] = {}
         for scan, reason in scans[dataset]:
-            counted.setdefault(("scan", without_name(reason)), []).append(scan)
+            # Of those who withdrew the number is told, not who they are.
+            counted.setdefault(("scan", without_name(reason)), []).append("" if reason == WITHDREW else scan)
         for (kind, reason, _), names in _grouped(found).items():
             counted.setdefault((kind, reason), []).extend(_shown(dataset, name) for name in names)
         rows += [
-            (dataset, what, len(names), reason or None, ", ".join(names[:EXAMPLES]))
+            (dataset, what, len(names), reason or None, ", ".join(filter(None, names[:EXAMPLES])) or None)
             for (what, reason), names in counted.items()
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
