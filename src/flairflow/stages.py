@@ -53,7 +53,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "register": (
-        4,
+        5,
         lambda config: {
             "registration": _dump(config.registration),
             "brain_mask": config.preprocessing.brain_mask,
@@ -110,7 +110,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
             "imported": list(config.compare.imported),
         },
     ),
-    "volumes": (2, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
+    "volumes": (3, lambda config: {"labels": config.labels, "segmenter": config.segmenter}),
     "compare": (
         7,
         lambda config: {

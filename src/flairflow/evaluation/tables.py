@@ -36,6 +36,7 @@ VOLUME_COLUMNS: dict[str, Column] = {
     ),
     "brain_ml": column("Volume of the brain mask", "ml"),
     "percent_of_brain": column("Lesion volume relative to the brain mask", "percent"),
+    "brain_shown": column("Share of the template's brain that lies in the image's field of view (0..1)"),
     "ensemble": column("What segmented: strategy or given model"),
     "precision": column(
         "Numbers that its networks computed with; they differ between machines unless `segmentation.precision` is set",
@@ -68,8 +69,6 @@ def write_volumes(config: Config, results: Results) -> None:
     results.masks(config.segmenter).mkdir(parents=True, exist_ok=True)
     if not (link.is_symlink() and link.readlink().name == results.masks(config.segmenter).name):
         fresh = link.with_name(f".{link.name}")
-        # Where no scan was segmented there is no folder yet.
-        link.parent.mkdir(parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(results.masks(config.segmenter).name)
         fresh.replace(link)
@@ -85,8 +84,9 @@ def write_volumes(config: Config, results: Results) -> None:
             share = 100 * float(volume) / float(brain) if volume is not None and brain else None
             session = f"ses-{scan.session}" if scan.session else None
             about = (scan.scan, scan.dataset, f"sub-{scan.participant}", session, scan.split or None, label)
+            seen = (volume, brain, share, row.values.get("brain_shown"))
             how = (config.segmenter, row.values.get("precision"), row.values.get("flag"))
-            rows.append((*about, volume, brain, share, *how, row.values.get("note"), row.reason or None))
+            rows.append((*about, *seen, *how, row.values.get("note"), row.reason or None))
     table = pd.DataFrame(rows, columns=list(VOLUME_COLUMNS))
     if mixed := mixed_precisions(table):
         log.warning("%s", mixed)

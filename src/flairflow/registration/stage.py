@@ -14,11 +14,18 @@ from flairflow.images.grid import Image
 from flairflow.images.masks import encode
 from flairflow.images.nifti import read_image, write_image
 from flairflow.paths import Results, derivative
+from flairflow.registration.coverage import brain_shown, partly_shown
 from flairflow.registration.from_brain import align_brain
 from flairflow.registration.masks import carry, known_voxels
 from flairflow.registration.reference_brain import Brain, reference_brain
 from flairflow.registration.rigid import Alignment, align_rigid
-from flairflow.registration.template import TEMPLATE, TemplateAlignment, align_to_template, template_brain_mask
+from flairflow.registration.template import (
+    TEMPLATE,
+    TemplateAlignment,
+    align_to_template,
+    load_template,
+    template_brain_mask,
+)
 from flairflow.registration.transforms import write_transform
 from flairflow.shards.run import Outcome
 
@@ -124,8 +131,8 @@ def scan_brain(scan: Scan, reference: Image, config: Config) -> Brain | None:
 def registration_values(
     registered: Registered, settings: RegistrationSettings, further: Mapping[str, Alignment] | None = None
 ) -> dict[str, float | str | None]:
-    """What is noted of a scan's brain and alignments (quality and starts of each by name), and a flag that names the
-    doubtful."""
+    """What is noted of a scan's brain and alignments (quality and starts of each, how much of the brain is shown),
+    and a flag that names the doubtful."""
     alignments: dict[str, Alignment | TemplateAlignment] = {TEMPLATE: registered.template}
     alignments |= {**registered.sequences, **(further or {})}
     brain, reference = registered.brain, next(iter(registered.images.values()))
@@ -135,8 +142,12 @@ def registration_values(
     }
     for name, alignment in alignments.items():
         values |= {f"quality_{name}": round(alignment.quality, 4), f"starts_{name}": alignment.starts}
+    points = load_template(settings.template_resolution).brain.points
+    shown = brain_shown(reference.grid, registered.template.matrix, points)
+    values["brain_shown"] = round(shown, 3)
     doubtful = [name for name, alignment in alignments.items() if alignment.quality < settings.minimum_quality]
     flags = [f"{LOW_QUALITY}: {', '.join(doubtful)}"] if doubtful else []
     if brain.doubt is not None and brain.doubt > settings.maximum_doubt:
         flags.append(f"doubtful brain mask ({brain.doubt:.2f})")
+    flags += filter(None, [partly_shown(shown)])
     return values | {"flag": "; ".join(flags) or None}
