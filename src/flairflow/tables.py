@@ -95,6 +95,11 @@ def plain(cell: str) -> str:
     return "" if cell.casefold() in MISSING else cell
 
 
+def whole(cell: str) -> str:
+    """A whole number without the `.0` that it gets in programs whose whole numbers cannot be missing."""
+    return re.sub(r"^(\d+)\.0+$", r"\1", cell)
+
+
 def same_value(one: str, other: str) -> bool:
     """Whether two cells say the same: `0`, `0.0` and `"0"` do, and `no` and `No`, and two that are missing."""
     return _value(one) == _value(other)

@@ -17,9 +17,12 @@ import yaml
 from chain import Run
 from flairflow.cohort import archive
 from flairflow.cohort.archive import archive_state
+from flairflow.cohort.index import index
 from flairflow.config import Config, load_config
+from flairflow.evaluation.tables import write_volumes
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
+from flairflow.tables import read_table
 
 INDEX = ("--until", "index")
 
@@ -65,6 +68,15 @@ def test_an_archive_with_nothing_to_use_ends_in_words(run: Run) -> None:
     text = refused(run)
     assert "no scan can be used, all 2 are excluded: " in text and "(such as ds_sub-1_ses-a)" in text
     assert "Traceback" not in text
+
+
+def test_volumes_of_nothing_are_rows_with_reasons(run: Run) -> None:
+    for path in (run.folder / "data").glob("sub-*/ses-a/anat/*.nii.gz"):
+        path.write_bytes(b"no image")
+    config = configured(run).model_copy(update={"results": run.results.root})
+    assert index(config, threads=1).startswith("no scan can be used, all 2 are excluded")
+    write_volumes(config, run.results)
+    assert read_table(run.results.table("volumes"))["reason"].str.contains("cannot be read").tolist() == [True, True]
 
 
 def test_tables_of_another_clock_are_refused_before_anything_runs(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from flairflow.cohort.index import index, read_scans
 from flairflow.config import load_config
@@ -291,6 +293,7 @@ CASES = [
         config=T1W,
         included=("ds_sub-1",),
         notes={"ds_sub-1": "T1w: no magnitude image"},
+        log=("ds: no T1w image found",),
         more=lambda scans: scans["ds_sub-1"].images["T1w"] == "",
     ),
     Case(
@@ -459,6 +462,10 @@ MANIFESTS = {
         "participant\tFLAIR\nA_1\tx/one.nii.gz\n\nA-1\tx/two.nii.gz\n",
         {"ds_sub-A1": "", "ds_sub-A1_line-4": "get the same BIDS label"},
     ),
+    "whole numbers that became 1.0": (
+        "participant\trun\tFLAIR\n7.0\t1.0\tx/one.nii.gz\n8\tNaN\tx/two.nii.gz\n",
+        {"ds_sub-7_run-1": "", "ds_sub-8": ""},
+    ),
     "UTF-16, as spreadsheets write": (
         "participant\tFLAIR\nÄ_1\tx/one.nii.gz\n",
         {"ds_sub-1": ""},
@@ -483,6 +490,28 @@ def test_an_odd_manifest(tmp_path: Path, make_image: Any, caplog: pytest.LogCapt
         assert reason in scans[scan].reason and bool(reason) != scans[scan].included
     assert "list.csv has no value in the column 'lesions'" in caplog.text
     assert ("there is no column mask_A" in caplog.text) == ("mask_A" not in text)
+
+
+def test_the_manifest_of_the_documentation(
+    tmp_path: Path, make_image: Any, caplog: pytest.LogCaptureFixture, repository: Path
+) -> None:
+    text = (repository / "docs/archives.md").read_text()
+    manifest, configuration = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL)[1] for kind in ("csv", "yaml"))  # type: ignore[index]
+    manifest = manifest.replace("/elsewhere", str(tmp_path / "elsewhere"))
+    for path in re.findall(r"[^,\n]+\.nii\.gz", manifest):
+        place = path if path.startswith("/") else f"ds/{path}"
+        make_image(place, **({"data": ONES} if "masks/" in path else {}))
+    (tmp_path / "scans.csv").write_text(manifest)
+    values = yaml.safe_load(configuration)
+    dataset = values["datasets"]["study"] | {"root": str(tmp_path / "ds"), "manifest": str(tmp_path / "scans.csv")}
+    changes = {"labels": values["labels"], "images": values["images"], "datasets": {"study": {}}}
+    scans, _ = run(tmp_path, dataset, caplog, **changes)
+    assert {name: (scan.reason, scan.annotated) for name, scan in scans.items()} == {
+        "study_sub-MSS001_ses-1": ("", ("WMH", "ISL")),
+        "study_sub-MSS001_ses-2": ("", ("WMH", "ISL")),
+        "study_sub-MSS002_ses-1": ("", ("ISL",)),
+    }
+    assert scans["study_sub-MSS001_ses-1"].masks["ISL"].drawn_on == "raw/001/dwi.nii.gz"
 
 
 @pytest.mark.parametrize("second", ["train", "test"])

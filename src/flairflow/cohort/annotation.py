@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from flairflow.cohort.scan import Mask
 from flairflow.config.models import Dataset, LabelSource
-from flairflow.tables import same_value
+from flairflow.tables import same_value, whole
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +69,4 @@ def warn_of_unused(name: str, dataset: Dataset, rows: Iterable[Mapping[str, str]
 
 def person_of(name: str, participant: str, about: Mapping[str, str], dataset: Dataset) -> str:
     """Who was scanned: by the dataset's person column, else the participant within the dataset."""
-    # Whole numbers turn to 12.0 in programs that have no missing ones.
-    given = re.sub(r"^(\d+)\.0+$", r"\1", about.get(dataset.person_column or "", ""))
-    return given or f"{name}_sub-{participant}"
+    return whole(about.get(dataset.person_column or "", "")) or f"{name}_sub-{participant}"

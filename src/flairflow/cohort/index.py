@@ -45,6 +45,9 @@ def index(config: Config, threads: int) -> str:
             left_out[name] = [one for one in left_out[name] if bids_label(one.participant) not in withdrawn]
         if not found:
             log.warning("%s: no %s image found under %s", name, config.reference, dataset.root)
+        for sequence in config.images[1:]:
+            if found and not any(scan.images[sequence] for scan in found):
+                log.warning("%s: no %s image found (images)", name, sequence)
         for label in dataset.labels:
             count = sum(scan.masks[label].annotation == "mask" for scan in found)
             log.log(logging.INFO if count or not found else logging.WARNING, "%s: %d %s masks", name, count, label)

@@ -32,6 +32,10 @@ COLUMNS = {
         },
     ),
     "count": column("How many there are"),
+    "expected": column(
+        "Whether an archive usually has such; n/a for scans",
+        levels={"yes": "for example images of other sequences", "no": "look at it: a name or a table may be wrong"},
+    ),
     "reason": column("Why they are no scans, or for scans, why they are excluded; n/a: they are included"),
     "examples": column(f"The first {EXAMPLES} of them"),
 }
@@ -78,15 +82,15 @@ def summary(left_out: Mapping[str, Sequence[LeftOut]], scans: Mapping[str, Seque
     """The table of what was found, by dataset. scans: ids with the reason of those that are excluded."""
     rows = []
     for dataset, found in left_out.items():
-        counted: dict[tuple[str, str], list[str]] = {}
+        counted: dict[tuple[str, str | None, str], list[str]] = {}
         for scan, reason in scans[dataset]:
             # Of those who withdrew the number is told, not who they are.
-            counted.setdefault(("scan", without_name(reason)), []).append("" if reason == WITHDREW else scan)
-        for (kind, reason, _), names in _grouped(found).items():
-            counted.setdefault((kind, reason), []).extend(_shown(dataset, name) for name in names)
+            counted.setdefault(("scan", None, without_name(reason)), []).append("" if reason == WITHDREW else scan)
+        for (kind, reason, expected), names in _grouped(found).items():
+            counted[kind, "yes" if expected else "no", reason] = [_shown(dataset, name) for name in names]
         rows += [
-            (dataset, what, len(names), reason or None, ", ".join(filter(None, names[:EXAMPLES])) or None)
-            for (what, reason), names in counted.items()
+            (dataset, what, len(names), expected, reason or None, ", ".join(filter(None, names[:EXAMPLES])) or None)
+            for (what, expected, reason), names in counted.items()
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

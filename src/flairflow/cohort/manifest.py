@@ -11,7 +11,7 @@ from flairflow.cohort.annotation import mask_of_file, mask_without_file, no_imag
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config.models import Config, Dataset
 from flairflow.errors import ConfigError
-from flairflow.tables import read_foreign_table, records
+from flairflow.tables import read_foreign_table, records, whole
 
 log = logging.getLogger(__name__)
 
@@ -110,4 +110,4 @@ def _warn_of_columns(name: str, dataset: Dataset, config: Config, columns: Itera
 
 def bids_label(text: str) -> str:
     """What BIDS allows in a label: letters and digits. `MSS3_ED_166` becomes `MSS3ED166`."""
-    return re.sub(r"[^A-Za-z0-9]", "", text.removeprefix("sub-").removeprefix("ses-"))
+    return re.sub(r"[^A-Za-z0-9]", "", whole(text).removeprefix("sub-").removeprefix("ses-"))

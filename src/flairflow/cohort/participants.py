@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from flairflow.cohort.annotation import warn_of_unused
 from flairflow.config.models import Dataset
 from flairflow.errors import ConfigError
-from flairflow.tables import read_foreign_table, records, same_value
+from flairflow.tables import read_foreign_table, records, same_value, whole
 
 
 @dataclass
@@ -35,7 +35,7 @@ def read_participants(name: str, dataset: Dataset) -> Participants:
         return found
     lines: dict[str, int] = {}
     for line, row in zip(table.attrs["lines"], records(table), strict=True):
-        label = row["participant_id"].removeprefix("sub-")
+        label = whole(row["participant_id"]).removeprefix("sub-")
         first = found.rows.setdefault(label, row)
         # Several visits of one participant may have a row each, but not several answers.
         differ = sorted(column for column in wanted if not same_value(first[column], row[column]))

@@ -13,6 +13,7 @@ from flairflow.config.models import Config
 from flairflow.evaluation.tables import mixed_precisions
 from flairflow.files import write_text
 from flairflow.paths import Results
+from flairflow.tables import read_table
 
 # Reasons, and flags, that are listed.
 MOST = 5
@@ -40,6 +41,10 @@ def write_summary(
     if mixed := mixed_precisions(volumes):
         lines.append(f"  {mixed}")
     lines += _most_common([scan.reason for scan in scans if not scan.included] + list(failed["reason"]), "reasons")
+    if odd := _unexpected(results):
+        lines.append(
+            f"  {odd} folders, images and participants are no scans and should be looked at ({results.cohort_summary})"
+        )
     if gone := read_gone(results):
         lines.append(f"  {len(gone)} more are no longer in the cohort (what was made of them: {results.left})")
     if len(flagged):
@@ -64,6 +69,14 @@ def write_summary(
         "",
     ]
     write_text(results.summary, "\n".join(lines) + "\n")
+
+
+def _unexpected(results: Results) -> int:
+    """How many things the index found that an archive should not have."""
+    if not results.cohort_summary.exists():
+        return 0
+    table = read_table(results.cohort_summary)
+    return int(table.loc[table["expected"] == "no", "count"].sum())
 
 
 def _most_common(texts: Sequence[str], what: str) -> list[str]:
