@@ -49,8 +49,8 @@ def _lines(path: Path, config: Config) -> Iterator[str]:
             found = without_withdrawn(name, found, dataset.withdrawn)
         scans += found
         yield _line(name, f"{dataset.root}: {_found(config, found)}")
-        if left_out:
-            reasons = Counter(one.reason for one in left_out).most_common()
+        if odd := [one.reason for one in left_out if not one.expected]:
+            reasons = Counter(odd).most_common()
             yield _line("", f"not understood: {in_short([f'{count} x {reason}' for reason, count in reasons])}")
     for name in config.ensembles:
         for text in _model(config, name):
