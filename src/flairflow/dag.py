@@ -175,10 +175,8 @@ def archive(config: Config, workflow: Any) -> str:
     """
     if not workflow.is_main_process:
         return ""
-    folders = [folder for folders in config.models.values() for folder in folders]
-    if not config.models:
-        folders += [folder for name in config.strategies if (folder := init_folder(entry(config, name)))]
-    given = [folder / name for folder in folders for name in MODEL_FILES]
+    entries = [] if config.models else [entry(config, name) for name in config.strategies]
+    given = [folder / name for owner in entries if (folder := init_folder(owner)) for name in MODEL_FILES]
     given += [*config.compare.imported, *([config.compare.published] if config.compare.published else [])]
     for path in given:
         ahead = path.stat().st_mtime - time.time() if path.exists() else 0
