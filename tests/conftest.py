@@ -20,14 +20,16 @@ MakeImage = Callable[..., Path]
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
-    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and all others. Whichever ends first
-    goes on with the files whose runs are their own."""
+    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and those that share a run of the chain;
+    then whichever worker is free goes on with the next file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        if file in ("tests/e2e/test_other_labels.py", "tests/e2e/test_paper.py"):
-            return file
-        return "slurm" if file.startswith("tests/slurm/") else "others"
+        if file.startswith("tests/slurm/"):
+            return "slurm"
+        own_runs = ("tests/e2e/test_other_labels.py", "tests/e2e/test_paper.py")
+        shares_chain = file.startswith(("tests/e2e/", "tests/browser/")) and file not in own_runs
+        return "chain" if shares_chain else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
