@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import subprocess
@@ -27,6 +28,15 @@ def chromium() -> str:
     return found
 
 
+def pictures(page: str) -> int:
+    """How many the page shows: figures that show nothing, which depends on the scores of six updates, are left out."""
+    count = page.count("<img ")
+    assert (
+        CONFIG["report"]["mosaics"] + 10 < count <= CONFIG["report"]["mosaics"] + len(FIGURES) * len(CONFIG["labels"])
+    )
+    return count
+
+
 def test_every_image_of_the_report_loads_and_no_table_is_cut_off(chain: Run, chromium: str, tmp_path: Path) -> None:
     """A probe added to a copy of the page writes what the browser measured into its title."""
     folder = tmp_path / "report"
@@ -37,22 +47,51 @@ def test_every_image_of_the_report_loads_and_no_table_is_cut_off(chain: Run, chr
       const images = [...document.images], loaded = images.filter(i => i.naturalWidth > 300).length;
       document.title = `images ${loaded}/${images.length} wide ${document.documentElement.scrollWidth <= innerWidth}`;
     });</script>"""
-    (folder / "index.html").write_text(page.replace("</body>", f"{probe}</body>").replace('loading="lazy"', ""))
+    # Those beside it, not the smaller ones within it.
+    page = re.sub(r'onerror="[^"]+"', "", page).replace("</body>", f"{probe}</body>").replace('loading="lazy"', "")
+    (folder / "index.html").write_text(page)
     command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,900"]
     url = (folder / "index.html").as_uri()
     done = subprocess.run([*command, "--dump-dom", url], capture_output=True, text=True, check=True, timeout=120)
-    images = CONFIG["report"]["mosaics"] + len(FIGURES) * len(CONFIG["labels"])
+    images = pictures(page)
     assert f"<title>images {images}/{images} wide true</title>" in done.stdout
+
+
+def test_every_image_is_seen_in_the_report_of_snakemake(chain: Run, chromium: str, tmp_path: Path) -> None:
+    """There the page is alone: a frame of its data URI. A probe tells the page around it what it sees."""
+    chain.snakemake("--report", str(tmp_path / "snakemake.html"))
+    found = re.search(
+        r'"data_uri": "(data:text/html;[^,"]+index\.html;base64,)([^"]+)"', (tmp_path / "snakemake.html").read_text()
+    )
+    assert found
+    # More is not shown by Chromium.
+    assert len(found.group()) < 2 * 2**20
+    probe = """<script>setInterval(() => {
+      const images = [...document.images], loaded = images.filter(i => i.naturalWidth > 300).length;
+      parent.postMessage(`images ${loaded}/${images.length}`, "*");
+    }, 100);</script>"""
+    page = base64.b64decode(found.group(2)).decode().replace("</body>", f"{probe}</body>").replace('loading="lazy"', "")
+    uri = found.group(1) + base64.b64encode(page.encode()).decode()
+    around = tmp_path / "around.html"
+    around.write_text(
+        "<title></title><script>addEventListener('message', e => { document.title = e.data; })</script>"
+        f"<iframe src='{uri}' width=1100 height=900></iframe>"
+    )
+    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000"]
+    command += ["--dump-dom", around.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    images = pictures(page)
+    assert f"<title>images {images}/{images}</title>" in done.stdout
 
 
 def test_the_folder_of_the_report_holds_all_that_the_page_links(chain: Run) -> None:
     page = chain.results.report.read_text()
-    links = [link for link in re.findall(r'(?:href|src)="([^"]+)"', page) if not link.startswith("#")]
+    links = [link for link in re.findall(r'(?:href|src)="([^"]+)"', page) if not link.startswith(("#", "data:"))]
     assert {Path(link).suffix for link in links} == {".png", ".svg", ".tsv"}
     for link in links:
         assert (chain.results.report.parent / link).is_file() and ".." not in link, link
     captions = re.findall(r"<figcaption>(.+?) <span", page)
-    assert len(captions) == len(FIGURES) * len(CONFIG["labels"]) and min(map(len, captions)) > 80
+    assert len(captions) == pictures(page) - CONFIG["report"]["mosaics"] and min(map(len, captions)) > 80
 
 
 @pytest.mark.parametrize("name", ["ranking", "agreement", "gallery"])

@@ -30,6 +30,7 @@ from flairflow.files import atomic, write_text
 from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.mosaics import write_mosaic
+from flairflow.report.previews import in_its_place
 from flairflow.report.scans import read_segmented
 from flairflow.report.summary import scored, write_summary
 from flairflow.shards.ledger import Row
@@ -37,7 +38,7 @@ from flairflow.tables import read_table, to_tsv
 
 
 def write_report(config: Config, results: Results) -> None:
-    """Write report/index.html with its mosaics and figures beside it, and report/summary.txt."""
+    """Write report/index.html with its mosaics and figures beside it, small ones in it, and report/summary.txt."""
     scans = read_scans(results.cohort, config.labels, config.images)
     volumes = read_table(results.table("volumes"))
     # The excluded ones are listed from the cohort.
@@ -47,6 +48,9 @@ def write_report(config: Config, results: Results) -> None:
         for name, columns in (("comparison", COMPARED), ("main", MAIN))
     )
     registered = stage_rows(results, "register", ("train", "validation", "test"))
+    figures = _figures([label for label in config.labels if label in set(main["label"])], results)
+    mosaics = _mosaics(scans, registered, volumes, config, results)
+    _show_alone([*figures, *mosaics], results)
     context = {
         "title": config.report.title,
         "version": __version__,
@@ -62,10 +66,10 @@ def write_report(config: Config, results: Results) -> None:
         "comparison": scored(comparison).to_dict("records"),
         "main_table": list(blocks(main)),
         "grid_note": grid_note(main, config.compared, config.evaluation.grid),
-        "figures": _figures([label for label in config.labels if label in set(main["label"])], results),
+        "figures": figures,
         "filled_in": pseudolabel_counts(scans, config, results),
         "volumes": volume_summary(volumes),
-        "mosaics": _mosaics(scans, registered, volumes, config, results),
+        "mosaics": mosaics,
     }
     template = resources.files("flairflow.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -110,6 +114,14 @@ def _with_the_page(path: Path, results: Results) -> str:
         with atomic(copy) as partial:
             shutil.copyfile(path, partial)
     return place
+
+
+def _show_alone(shown: Sequence[dict[str, Any]], results: Results) -> None:
+    """Give each picture of the page, `png` or `file`, what shows it where the page is alone, as `alone`."""
+    pictures = [(one, one.get("png") or one.get("file")) for one in shown]
+    there = [(one, place) for one, place in pictures if place]
+    for one, place in there:
+        one["alone"] = in_its_place(results.report.parent / place, len(there))
 
 
 def _excluded(scans: Sequence[Scan]) -> list[tuple[str, str]]:
