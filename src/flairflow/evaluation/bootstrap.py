@@ -103,8 +103,12 @@ def bounded_draws(above: Array, below: Array, participants: Array, limits: Array
             own, more = weights[:, members], weights[:, [persons + number]] * size
             numerators, denominators = own @ upper, (own @ lower)[:, which]
             denominators += more + ~there
+            # In place, and divided once: this is most of the work.
+            parts_of = 1 / denominators
+            ratios = np.multiply(numerators, parts_of, out=numerators)
+            parts_of *= more
             for end in (0, 1):
-                draws[end, rows] += (numerators + more * unseen[end]) / denominators
+                draws[end, rows] += ratios + parts_of * unseen[end] if unseen[end].any() else ratios
     draws[..., total == 0] = np.nan
     if len(parts) > 1:
         draws /= np.maximum(total, 1)

@@ -27,8 +27,8 @@ def flipped_sums(sums: Array) -> Array:
         else:
             flips = generator.integers(2, size=(len(numbers), people), dtype=np.uint8)
             flips[numbers == 0] = 0
-        found[numbers] = (1.0 - 2.0 * flips) @ sums
-    return found
+        found[start : numbers[-1] + 1] = flips.astype(float) @ sums
+    return np.asarray(sums.sum(axis=0) - 2 * found)
 
 
 def sign_flip_p(flipped: Array) -> Array:
