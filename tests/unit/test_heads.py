@@ -17,14 +17,14 @@ from flairflow.network.brain import load_brain_network
 from flairflow.network.making import make
 from flairflow.network.making.brain import distance_loss
 from flairflow.network.making.examples import Brains, Material, WholeHeads
-from flairflow.network.making.lesions import WEIGHT, lesion_loss
+from flairflow.network.making.lesions import NETWORK, WEIGHT, lesion_loss, without_weights
 from flairflow.network.making.loop import Recipe, learn
 from flairflow.simulation.heads.acquire import Protocol, sample_slices
 from flairflow.simulation.heads.anatomies import NAMES, STEP, Anatomy, load_anatomies, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes
 from flairflow.training.model_folder import load_model
-from flairflow.training.network import build_network, load_network_weights
+from flairflow.training.network import build_network, load_network_weights, network_weights
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,14 @@ def test_the_lesion_loss_by_hand() -> None:
     classes.view(-1)[:20] = 1
     missed = 20 * WEIGHT * 10 / (980 + 20 * WEIGHT)
     assert float(lesion_loss(logits, classes)) == pytest.approx(missed + 1 - 21 / 31, rel=1e-3)
+
+
+def test_the_weighting_is_taken_off_again() -> None:
+    """Odds of 3 : 1 for a lesion that was counted three times are even ones."""
+    network = build_network(NETWORK, 1, 3)
+    weights = without_weights(network_weights(network))
+    off = network_weights(network)["output_block.conv.conv.bias"] - weights["output_block.conv.conv.bias"]
+    torch.testing.assert_close(off.exp(), torch.tensor([1.0, WEIGHT, WEIGHT]))
 
 
 def test_both_models_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -27,7 +28,17 @@ def make_lesion_network(material: Material, recipe: Recipe, work: Path) -> dict[
         images, classes = batch
         return supervise(network(images), lambda logits: lesion_loss(logits, classes))
 
-    return learn(network, examples, loss, recipe, work)
+    return without_weights(learn(network, examples, loss, recipe, work))
+
+
+def without_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A network's weights with its logits as if each voxel had counted alike in the cross-entropy.
+
+    Where a class counts w times, the odds that are learnt are w times the true ones: log w is taken off again.
+    """
+    name = "output_block.conv.conv.bias"
+    off = torch.tensor([0.0, math.log(WEIGHT), math.log(WEIGHT)])
+    return weights | {name: weights[name] - off}
 
 
 def lesion_loss(logits: Tensor, classes: Tensor) -> Tensor:
