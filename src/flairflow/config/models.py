@@ -146,12 +146,12 @@ class RegistrationSettings(Settings):
     template_transform: Literal["affine", "syn"] = "affine"
     template_resolution: Positive = 2.0
     minimum_quality: Share = 0.3
-    maximum_doubt: Share = 0.5
+    maximum_doubt: Share = 0.35
 
 
 class PreprocessingSettings(Settings):
     spacing: Positive
-    brain_mask: Literal["network", "template", "provided", "synthstrip"] = "template"
+    brain_mask: Literal["network", "template", "provided", "synthstrip"] = "network"
     bias_correction: bool = True
     bias_resolution: Positive = 4.0
 
