@@ -81,8 +81,8 @@ def load(config: Config, rule: str, wildcards: Mapping[str, str], threads: int =
         if "ensemble" in wildcards and rule != "evaluate":
             held, work = predicting(_members(config, wildcards["ensemble"]), prepared)
         if rule in ("register", "segment_archive") and config.preprocessing.brain_mask == "network":
-            # Brains are found before lesions are.
-            held = max(held, FINDER_BYTES)
+            # Brains are found before lesions are, but what is freed may not come back in time.
+            held += FINDER_BYTES
         return Load(
             scans=shard.scans,
             rows=shard.scans,
