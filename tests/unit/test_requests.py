@@ -14,6 +14,7 @@ from flairflow.config.load import load_config
 from flairflow.config.models import Config, NetworkSettings
 from flairflow.files import write_text
 from flairflow.paths import Results
+from flairflow.requests.load import FINDER_BYTES
 from flairflow.requests.network import Network, predicting, training
 from flairflow.requests.request import COSTS, LEAST_MINUTES, MEMORY_MARGIN, SNAKEMAKE_MB, TIME_MARGIN, request
 
@@ -116,10 +117,10 @@ def test_a_budget_takes_its_time(folder: Path) -> None:
 
 
 def test_a_case_by_hand(folder: Path) -> None:
-    """64 scans of two million voxels, registered: every number of the formula."""
+    """64 scans of two million voxels, registered, brains found by the network: every number of the formula."""
     cost = COSTS["register"]
     asked = request(configured(folder), "register", JOBS["register"])
-    assert asked.mem_mb == -(-(SNAKEMAKE_MB + MEMORY_MARGIN * (cost.mb + cost.native * 2 + cost.kb * 64 / 1e3)) // 1)
+    assert asked.mem_mb == -(-(SNAKEMAKE_MB + MEMORY_MARGIN * (cost.mb + cost.native * 2 + FINDER_BYTES / 1e6)) // 1)
     seconds = cost.seconds + 64 * (cost.scan + cost.of_native * 2 + cost.row)
     assert asked.runtime == max(LEAST_MINUTES, -(-TIME_MARGIN * seconds / 60 // 1))
 

@@ -47,7 +47,7 @@ class BrainPlan(pydantic.BaseModel, frozen=True):
 class FoundBrain:
     """A brain as the network found it.
 
-    distance : signed distance to the brain's surface in mm, positive inside; float32 (X, Y, Z) on an isotropic grid over
+    distance : signed distance to the brain's surface in mm, positive inside; float32 (X, Y, Z), isotropic, over
                the image. One piece without holes.
     doubt    : 0..1, how far the answer is from being a distance near its surface, where it should fall by 1 mm a mm;
                and the share of what the network called brain that is no part of the piece, if that is more.
