@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,9 @@ import yaml
 from chain import CONFIG, Run
 from flairflow.cohort.index import index
 from flairflow.config import load_config
+from flairflow.errors import ConfigError
+from flairflow.evaluation.metrics.overlap import overlap_metrics
+from flairflow.network.boxed import default_model
 from flairflow.paths import Results
 from flairflow.tables import read_table
 
@@ -90,3 +94,35 @@ def test_real_bids_trees_are_indexed_and_every_scan_has_a_reason(
     assert (len(masks), list(slip["participant"])) == ((84, ["00048"]) if reference == "FLAIR" else (85, []))
     others = cohort.drop(slip.index)
     assert others["reason"].str.contains("broken link|damaged or truncated").all()
+
+
+@pytest.fixture(scope="module")
+def default() -> Path:
+    try:
+        return default_model()
+    except ConfigError as missing:
+        pytest.skip(str(missing))
+
+
+def test_a_flair_alone_is_segmented_by_the_models_in_the_box(real_data: Path, default: Path, tmp_path: Path) -> None:
+    known = real_data / "real/ms_mni/derivatives/consensus/sub-patient26/anat"
+    scans = [real_data / "heads/scans/flair3d.nii.gz"]
+    scans.append(real_data / "real/ms_mni/sub-patient26/anat/sub-patient26_FLAIR.nii.gz")
+    command = [sys.executable, "-m", "flairflow.cli", "segment", *map(str, scans), "--out", str(tmp_path), "--json"]
+    done = subprocess.run([*command, "--threads", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "the default model, which comes with flairflow" in done.stderr.splitlines()[0]
+    healthy, ill = json.loads(done.stdout)["images"]
+    assert healthy["brain_mask"] == ill["brain_mask"] == "network"
+    assert healthy["ISL_ml"] <= 1 and not healthy["flag"] and not ill["flag"]
+    assert 1000 < ill["brain_ml"] < 1200
+    for row in (healthy, ill):
+        lesions, brain = (
+            np.asarray(nib.load(tmp_path / f"{row['name']}_{end}.nii.gz").dataobj)  # type: ignore[attr-defined]
+            for end in ("dseg", "desc-brain_mask")
+        )
+        assert not lesions[brain == 0].any()
+        assert (tmp_path / f"{row['name']}_overlay.png").exists()
+    truth: Any = nib.load(next(known.glob("*.nii.gz")))
+    scores = overlap_metrics(lesions == 1, truth.get_fdata() > 0)
+    assert scores["dice"] > 0.5
