@@ -63,7 +63,7 @@ def threshold_in_white_matter(scans: Sequence[tuple[Tissue, Array]]) -> tuple[st
     values = [(np.where(tissue.white > 0.5, tissue.scores, -np.inf), tissue) for tissue, _ in scans]
     known = [tissue.brought(mask) for tissue, mask in scans]
     inside = [
-        (score[tissue.prepared.brain], mask[tissue.prepared.brain])
+        (score[tissue.prepared.brain], mask[tissue.prepared.brain], tissue.prepared.grid.voxel_ml)
         for (score, tissue), mask in zip(values, known, strict=True)
     ]
     (low, _, _), _ = best_thresholds(inside)

@@ -24,7 +24,7 @@ def test_happy_path(chain: Run, cluster: Cluster, repository: Path, tmp_path: Pa
         read_table(one.results.table("volumes")).set_index(["scan", "label"]).sort_index() for one in (run, chain)
     )
     assert list(ours.index) == list(theirs.index)
-    assert np.allclose(ours["volume_ml"], theirs["volume_ml"], rtol=1e-6, atol=0)
+    assert np.allclose(ours["volume_ml"], theirs["volume_ml"], rtol=1e-6, atol=0, equal_nan=True)
     done = run.processed()
     assert "Nothing to be done" in run.slurm()
     assert run.processed() == done
