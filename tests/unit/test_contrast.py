@@ -35,6 +35,7 @@ def test_real_scans_look_like_what_they_are(real_data: Path, name: str, looks: s
     half = brain.copy()
     half[:, :, : brain.shape[2] // 2] = False
     assert unlike_flair(image.data[:, :, brain.shape[2] // 2 :], half[:, :, brain.shape[2] // 2 :], 1.0) == looks
+    assert unlike_flair(image.data[::4, ::4, ::4], brain[::4, ::4, ::4], 4.0) is None, "too coarse to tell"
     if looks is None:
         lesions = brain & (np.indices(brain.shape)[0] % 12 == 0)
         assert unlike_flair(np.where(lesions, np.percentile(image.data[brain], 99), image.data), brain, 1.0) is None

@@ -31,10 +31,14 @@ def contrast_flag(sequence: str, image: Array, brain: Array, spacing: float) -> 
 
 def unlike_flair(image: Array, brain: Array, spacing: float) -> str | None:
     """What an image (X, Y, Z) with a brain mask (X, Y, Z), bool, looks like if it does not look like a FLAIR: "T1w" or
-    "T2w". None where it does, or the mask is too small to tell. Any scale and offset of intensities is fine.
+    "T2w". None where it does, or the mask is too small or its voxels are too coarse to tell. Any scale and offset of
+    intensities is fine.
 
     spacing : of the isotropic voxels, in mm.
     """
+    # In coarser voxels cortex and the fluid beside it are one.
+    if spacing > COARSE:
+        return None
     step = max(round(COARSE / spacing), 1)
     image, brain = image[::step, ::step, ::step], brain[::step, ::step, ::step]
     # Where the field of view ends the brain goes on.
