@@ -79,8 +79,7 @@ class Job:
             env=os.environ | environment,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            # As from a terminal: what a shell starts in the background is deaf to Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=as_from_a_terminal,
         )
 
     def run(self, *options: str, **environment: str) -> int:
@@ -213,6 +212,12 @@ def to_all(process: subprocess.Popen[bytes], work: int, number: signal.Signals) 
 
 def to_the_work(process: subprocess.Popen[bytes], work: int, number: signal.Signals) -> None:
     os.kill(work, number)
+
+
+def as_from_a_terminal() -> None:
+    """What a shell starts in the background is deaf to Ctrl-C, what `nohup` starts to the terminal's end."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,14 @@ def test_ctrl_c_is_no_traceback(tmp_path: Path, repository: Path) -> None:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile"), "--cores", "2"]
     command += ["demo/simulated.json", "--directory", str(tmp_path), "--configfile", "my.yaml"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A shell's background makes what it starts deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 200
         begun = tmp_path / "demo/archive/dataset_description.json"
