@@ -41,9 +41,16 @@ def test_real_scans_look_like_what_they_are(real_data: Path, name: str, looks: s
         assert unlike_flair(np.where(lesions, np.percentile(image.data[brain], 99), image.data), brain, 1.0) is None
 
 
-def test_little_of_a_brain_and_other_sequences_say_nothing() -> None:
+def test_little_of_a_brain_says_nothing() -> None:
     brain = np.zeros((30, 30, 30), bool)
     brain[5:12, 5:12, 5:12] = True
     assert unlike_flair(np.ones(brain.shape), brain, 1.0) is None
-    white = np.indices(brain.shape).sum(axis=0).astype(float)
-    assert contrast_flag("T1w", white, np.ones_like(brain), 3.0) is None
+
+
+def test_nothing_is_said_where_voxels_are_too_coarse_or_no_flair_is_meant(real_data: Path) -> None:
+    image = read_image(real_data / MNI.format("26", "T1w"))
+    fine, coarse = np.array([1.0, 1.0, 6.0]), np.array([4.0, 4.0, 4.0])
+    brain = image.data != 0
+    assert contrast_flag("FLAIR", image.data, brain, 1.0, fine) == "looks like a T1w, not a FLAIR"
+    assert contrast_flag("FLAIR", image.data, brain, 1.0, coarse) is None
+    assert contrast_flag("T1w", image.data, brain, 1.0, fine) is None

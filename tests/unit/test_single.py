@@ -44,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         classes=("A", "B"),
         activation="softmax",
         images=("FLAIR",),
-        preprocessing=PreprocessingSettings(spacing=3.0, bias_correction=False),
+        preprocessing=PreprocessingSettings(spacing=2.5, bias_correction=False),
         network=network,
         patch=32,
         overlap=0.25,

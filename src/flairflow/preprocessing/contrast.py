@@ -13,19 +13,23 @@ FLAIR = "FLAIR"
 # Depths below the brain's surface in mm: of cortex, and of what is mostly white matter.
 CORTEX, WHITE = (1.5, 5.0), (10.0, 25.0)
 
-# Voxel edge in mm at which it is looked at, and how many voxels say something.
-COARSE, ENOUGH = 3.0, 200
+# Voxel edge in mm at which it is looked at, and how many voxels say something; where edges in a slice are longer than
+# the last, the cortex is dark with CSF in any sequence.
+COARSE, ENOUGH, LONGEST = 3.0, 200, 2.5
 
 # On some 30 heads of a dozen scanners and 8 simulated ones the brighter part of white matter less that of the cortex,
-# in shares of white matter less CSF, was -0.12 to 0.11 in FLAIR and 0.21 to 0.49 in T1w; how far the darkest lies below
-# the median, by how far the brightest lies above, was 1.6 or more in FLAIR (less with many lesions), 0.3 to 0.5 in T2w.
-WHITE_TO_CORTEX, DARK_TO_BRIGHT = 0.16, 0.7
+# in shares of white matter less CSF, was at most 0.13 in FLAIR and at least 0.16 in T1w with voxels of 1 mm, 0.14 and
+# 0.23 with 2.5 mm: the border rises with them. How far the darkest lies below the median, by how far the brightest lies
+# above, was 1.6 or more in FLAIR (less with many lesions), 0.3 to 0.5 in T2w.
+WHITE_TO_CORTEX, PER_MM, DARK_TO_BRIGHT = 0.12, 0.03, 0.7
 
 
-def contrast_flag(sequence: str, image: Array, brain: Array, spacing: float) -> str | None:
+def contrast_flag(sequence: str, image: Array, brain: Array, spacing: float, native: Array) -> str | None:
     """What to say of an image that should be of this sequence and does not look like it; arguments as of
-    `unlike_flair`. Of other sequences than FLAIR nothing is said."""
-    looks = unlike_flair(image, brain, spacing) if sequence == FLAIR else None
+    `unlike_flair`, and the three edges (mm) of the voxels it was acquired with. Nothing is said of other sequences than
+    FLAIR, nor of voxels too coarse to tell."""
+    told = sequence == FLAIR and sorted(native)[1] <= LONGEST
+    looks = unlike_flair(image, brain, spacing) if told else None
     return f"looks like a {looks}, not a {FLAIR}" if looks else None
 
 
@@ -36,8 +40,7 @@ def unlike_flair(image: Array, brain: Array, spacing: float) -> str | None:
 
     spacing : of the isotropic voxels, in mm.
     """
-    # In coarser voxels cortex and the fluid beside it are one.
-    if spacing > COARSE:
+    if spacing > LONGEST:
         return None
     step = max(round(COARSE / spacing), 1)
     image, brain = image[::step, ::step, ::step], brain[::step, ::step, ::step]
@@ -56,4 +59,4 @@ def unlike_flair(image: Array, brain: Array, spacing: float) -> str | None:
     if min(cortex.size, white.size) < ENOUGH:
         return None
     brighter, darker = (np.percentile(part, 75) for part in (white, cortex))
-    return "T1w" if brighter - darker > WHITE_TO_CORTEX * scale else None
+    return "T1w" if brighter - darker > (WHITE_TO_CORTEX + PER_MM * spacing) * scale else None

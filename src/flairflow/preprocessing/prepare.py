@@ -102,7 +102,7 @@ def prepared_values(
     flags = (
         values.get("flag"),
         brain_flag(prepared.brain_ml),
-        contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0]),
+        contrast_flag(reference, prepared.images[0], prepared.brain, prepared.grid.spacing[0], prepared.native.spacing),
     )
     noted = {"note": _joined(prepared.notes), "clipped_percent": round(100 * prepared.clipped, 4)}
     return {**values, "brain_ml": prepared.brain_ml, "flag": _joined(flags), **noted}
