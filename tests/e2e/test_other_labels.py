@@ -59,7 +59,7 @@ def other(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
             "both": {"root": "demo/both", "labels": {"Bright": bright, "Scar": scar, "Hole": hole}},
             "wmhonly": {"root": "demo/wmhonly", "labels": {"Bright": bright}},
             "islonly": {"root": "demo/islonly", "labels": {"Scar": scar | {"drawn_on": "dwi"}, "Hole": hole}},
-            "archive": {"root": "demo/islonly", "use": "segment"},
+            "archive": {"root": "demo/archive", "use": "segment"},
         },
         "simulation": {
             "root": "demo",
@@ -67,6 +67,7 @@ def other(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
                 "both": simulated["both"] | {"participants": 6, "labels": ["WMH", "ISL", "cavity"], "t1w": True},
                 "wmhonly": {"participants": 4, "labels": ["WMH"], "voxel_size": [4, 4, 4], "t1w": True},
                 "islonly": simulated["islonly"] | {"labels": ["ISL", "cavity"]},
+                "archive": {"participants": 4, "voxel_size": [3, 3, 6], "t1w": True},
             },
         },
     }
