@@ -17,9 +17,7 @@ import yaml
 from chain import CONFIG, Run
 from flairflow.cohort.index import index
 from flairflow.config import load_config
-from flairflow.errors import ConfigError
 from flairflow.evaluation.metrics.overlap import overlap_metrics
-from flairflow.network.boxed import default_model
 from flairflow.paths import Results
 from flairflow.tables import read_table
 
@@ -96,15 +94,7 @@ def test_real_bids_trees_are_indexed_and_every_scan_has_a_reason(
     assert others["reason"].str.contains("broken link|damaged or truncated").all()
 
 
-@pytest.fixture(scope="module")
-def default() -> Path:
-    try:
-        return default_model()
-    except ConfigError as missing:
-        pytest.skip(str(missing))
-
-
-def test_a_flair_alone_is_segmented_by_the_models_in_the_box(real_data: Path, default: Path, tmp_path: Path) -> None:
+def test_a_flair_alone_is_segmented_by_the_models_in_the_box(real_data: Path, tmp_path: Path) -> None:
     known = real_data / "real/ms_mni/derivatives/consensus/sub-patient26/anat"
     scans = [real_data / "heads/scans/flair3d.nii.gz"]
     scans.append(real_data / "real/ms_mni/sub-patient26/anat/sub-patient26_FLAIR.nii.gz")

@@ -244,9 +244,9 @@ class DefaultModelsSettings(Settings):
     anatomies: Path | None = None
     wmh: Path | None = None
     strokes: Path | None = None
-    brain_updates: Annotated[int, Field(ge=1)] = 3000
-    brain_spacing: Positive = 2.0
-    lesion_updates: Annotated[int, Field(ge=1)] = 4000
+    brain_updates: Annotated[int, Field(ge=1)] = 1650
+    brain_spacing: Positive = 2.5
+    lesion_updates: Annotated[int, Field(ge=1)] = 2600
     seed: Annotated[int, Field(ge=0)] = 0
 
 
