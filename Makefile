@@ -24,6 +24,7 @@ lint: .venv/installed
 	ruff format --check
 	snakefmt --check Snakefile rules
 	mypy
+	lint-imports --no-cache
 
 # A local virtual environment with exactly the versions of requirements.lock.
 .venv/installed: requirements.lock pyproject.toml
