@@ -20,8 +20,8 @@ import numpy as np
 import psutil
 from scipy import ndimage
 
-from flairflow.evaluation.metrics.scores import score_masks, score_probabilities
 from flairflow.images.grid import Array, Grid
+from flairflow.metrics.compute import score_masks, score_probabilities
 
 SHAPE = (182, 218, 182)
 LESIONS = 200

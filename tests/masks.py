@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flairflow.evaluation.metrics.scores import Scores, score_masks
 from flairflow.images.grid import Grid
+from flairflow.metrics.compute import Scores, score_masks
 
 BRAIN_ML = 50.0
 

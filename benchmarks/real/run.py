@@ -28,12 +28,12 @@ from variants import variants
 
 from flairflow import __version__
 from flairflow.config.models import RegistrationSettings
-from flairflow.evaluation.metrics.lesions import find_lesions
 from flairflow.files import write_text
 from flairflow.images.grid import Array, Image
 from flairflow.images.resample import resample
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import Segmentation, segment_prepared
+from flairflow.metrics.lesions import find_lesions
 from flairflow.network.boxed import default_model
 from flairflow.preprocessing.prepare import prepare, prepared_values
 from flairflow.registration.reference_brain import reference_brain

@@ -11,7 +11,7 @@ from process import Run, apart, snakemake
 
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
-from flairflow.evaluation.metrics import METRICS
+from flairflow.metrics.registry import METRICS
 from flairflow.paths import Results, derivative
 from flairflow.shards.ledger import Row, write_ledger
 

@@ -17,7 +17,7 @@ import yaml
 from chain import CONFIG, Run
 from flairflow.cohort.index import index
 from flairflow.config import load_config
-from flairflow.evaluation.metrics.overlap import overlap_metrics
+from flairflow.metrics.overlap import overlap_metrics
 from flairflow.paths import Results
 from flairflow.tables import read_table
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from flairflow.evaluation.comparison_tables import comparison_tables, write_comparison_tables
-from flairflow.evaluation.metrics import COLUMNS, METRICS
+from flairflow.metrics.registry import COLUMNS, METRICS
 from flairflow.paths import COMPARISON_TABLES, Results
 from flairflow.tables import read_table, to_tsv, write_table
 from metric_tables import metric_table, random_table

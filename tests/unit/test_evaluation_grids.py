@@ -15,8 +15,6 @@ from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import Config, load_config
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.dag import evaluated
-from flairflow.evaluation.metrics import METRICS
-from flairflow.evaluation.metrics.scores import score_masks, score_probabilities
 from flairflow.evaluation.stage import evaluate_scan, evaluate_thresholds
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.nifti import read_labels, read_map, write_image
@@ -24,6 +22,8 @@ from flairflow.images.resample import resample_masks
 from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import predict_prepared
 from flairflow.inference.stage import segment_scan
+from flairflow.metrics.compute import score_masks, score_probabilities
+from flairflow.metrics.registry import METRICS
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.stage import read_prepared, write_prepared

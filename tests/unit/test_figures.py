@@ -28,10 +28,10 @@ from flairflow.evaluation.figures.ranking import ranking
 from flairflow.evaluation.figures.size_recall import size_recall
 from flairflow.evaluation.figures.style import Drawing, apart, save
 from flairflow.evaluation.figures.write import draw_tables, read_tables, write_figures
-from flairflow.evaluation.metrics import COLUMNS, METRICS
 from flairflow.evaluation.ranks import rank_ensembles
 from flairflow.evaluation.summary import summarise
 from flairflow.images.grid import Image
+from flairflow.metrics.registry import COLUMNS, METRICS
 from flairflow.paths import FIGURES, GALLERY, Results
 from flairflow.published.numbers import read_numbers
 from flairflow.report.mosaics import axial

@@ -115,8 +115,8 @@ def test_thin_lesions_that_are_missed_cost_nothing_in_the_papers_tolerant_dice()
 
 
 def test_without_a_brain_volume_there_is_no_share_of_it() -> None:
-    from flairflow.evaluation.metrics.scores import score_masks
     from flairflow.images.grid import Grid
+    from flairflow.metrics.compute import score_masks
 
     prediction, reference = random_masks(0)
     grid = Grid((22, 19, 14), np.eye(4))

@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import average_precision_score
 from torchmetrics.classification import BinaryCalibrationError
 
-from flairflow.evaluation.metrics.probabilities import average_precision, calibration_error
-from flairflow.evaluation.metrics.scores import score_probabilities
+from flairflow.metrics.compute import score_probabilities
+from flairflow.metrics.probabilities import average_precision, calibration_error
 from masks import random_masks
 
 

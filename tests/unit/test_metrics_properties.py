@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from flairflow.evaluation.metrics import METRICS
+from flairflow.metrics.registry import METRICS
 from masks import known, random_masks, scores
 
 MASKS = arrays.arrays(bool, (4, 5, 3))

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flairflow.evaluation.metrics import COLUMNS, METRICS, Metric, Value
-from flairflow.evaluation.metrics.scores import Scores, score_probabilities
+from flairflow.metrics.compute import Scores, score_probabilities
+from flairflow.metrics.registry import COLUMNS, METRICS, Metric, Value
 from masks import random_masks, scores
 
 EMPTY = np.zeros((22, 19, 14), bool)
@@ -71,8 +71,6 @@ def documented(metric: Metric) -> str:
 
 
 def test_describing_metrics_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, flairflow.evaluation.metrics; print([m for m in ('cc3d', 'scipy', 'torch') if m in sys.modules])"
-    )
+    code = "import sys, flairflow.metrics.registry; print([m for m in ('cc3d', 'scipy', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from monai.metrics import (
 )
 from scipy.spatial.distance import cdist
 
-from flairflow.evaluation.metrics.challenges import slice_axis
+from flairflow.metrics.challenges import slice_axis
 from masks import known, random_masks, scores
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.9, 1.1, 3.3), (3.0, 0.5, 0.5)]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.pairs import COLUMNS, compare_pairs
 from flairflow.evaluation.scores import warn_of_other_scans
 from flairflow.evaluation.statistics import holm
+from flairflow.metrics.registry import METRICS
 from metric_tables import metric_table, random_table
 
 

@@ -20,8 +20,8 @@ from flairflow.cohort.splits import assign_splits
 from flairflow.config import load_config, read_config
 from flairflow.dag import load, published
 from flairflow.errors import ConfigError
-from flairflow.evaluation.metrics.scores import score_masks
 from flairflow.images.grid import Grid
+from flairflow.metrics.compute import score_masks
 from flairflow.published.comparing import compare_results
 from flairflow.published.derived import DERIVED, with_derived
 from flairflow.published.ids import Identity, identify, read_ids, read_list, read_renamed

@@ -64,7 +64,7 @@ def write_comparison(config: Config, results: Results) -> None:
 def compare(
     metrics: pd.DataFrame, labels: Sequence[str], ensembles: Sequence[str], updates: Mapping[str, tuple[int, int]]
 ) -> pd.DataFrame:
-    """A row per label and ensemble from the scores per scan (`evaluation.metrics`), columns as in COLUMNS.
+    """A row per label and ensemble from the scores per scan (`metrics.registry`), columns as in COLUMNS.
 
     updates : for ensembles, `ensemble_updates`.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.scores import TRAINED_ONCE
+from flairflow.metrics.registry import METRICS
 from flairflow.tables import Column, column
 
 # What is shown side by side. None of them says all: which ensemble is best depends on which scans are looked at, a mask

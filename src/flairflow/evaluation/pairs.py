@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means, sums_by
-from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, scores_by_label, views
 from flairflow.evaluation.sign_flip import flipped_sums, sign_flip_p
 from flairflow.evaluation.signed_rank import ranks_p, signed_ranks
 from flairflow.evaluation.statistics import holm, ranks_biserial, standardised_difference
 from flairflow.images.grid import Array
+from flairflow.metrics.registry import METRICS
 from flairflow.tables import Column, column
 
 COLUMNS: dict[str, Column] = {

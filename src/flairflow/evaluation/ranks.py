@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from flairflow.evaluation.bootstrap import interval, mean_draws, participant_means
-from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, comparable, scores_by_label, views
 from flairflow.evaluation.statistics import friedman_p
 from flairflow.images.grid import Array
+from flairflow.metrics.registry import METRICS
 from flairflow.tables import Column, column
 
 # Mean ranks that differ by no more are the same.

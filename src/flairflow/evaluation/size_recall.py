@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from flairflow.evaluation.bootstrap import participants_with, ratio_bounds
-from flairflow.evaluation.metrics import SIZES
 from flairflow.evaluation.scores import VIEW_COLUMNS, Scores, scores_by_label, views
+from flairflow.metrics.registry import SIZES
 from flairflow.tables import Column, column
 
 COLUMNS: dict[str, Column] = {

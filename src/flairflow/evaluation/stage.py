@@ -10,12 +10,12 @@ import pandas as pd
 
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
-from flairflow.evaluation.metrics.scores import Scores, score_masks, score_probabilities
 from flairflow.evaluation.threshold import best_thresholds
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.masks import decode, resolve
 from flairflow.images.nifti import read_labels, read_map
 from flairflow.images.resample import resample
+from flairflow.metrics.compute import Scores, score_masks, score_probabilities
 from flairflow.paths import RULES, Results
 from flairflow.preprocessing.stage import read_prepared
 from flairflow.shards.ledger import Row

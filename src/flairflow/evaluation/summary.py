@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from flairflow.evaluation.bootstrap import participants_with, ratio_bounds
-from flairflow.evaluation.metrics import METRICS
 from flairflow.evaluation.scores import Scores, scores_by_label
 from flairflow.images.grid import Array
+from flairflow.metrics.registry import METRICS
 from flairflow.tables import Column, column
 
 PRIMARY = "pooled"

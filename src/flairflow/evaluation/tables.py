@@ -13,8 +13,8 @@ from flairflow.cohort.scan import Scan
 from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config
-from flairflow.evaluation.metrics import COLUMNS
 from flairflow.evaluation.stage import choose_thresholds
+from flairflow.metrics.registry import COLUMNS
 from flairflow.paths import Results
 from flairflow.published.imported import with_imported
 from flairflow.shards.ledger import Row

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow.errors import ConfigError, in_short
-from flairflow.evaluation.metrics import METRICS
+from flairflow.metrics.registry import METRICS
 from flairflow.published.reading import Given
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from flairflow.errors import ConfigError
 from flairflow.evaluation.comparison_tables import write_comparison_tables
 from flairflow.evaluation.figures.write import write_figures
-from flairflow.evaluation.metrics import COLUMNS
+from flairflow.metrics.registry import COLUMNS
 from flairflow.paths import COMPARISON_TABLES, Results, dictionary
 from flairflow.published.imported import read_imported
 from flairflow.published.numbers import read_numbers

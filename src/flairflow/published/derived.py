@@ -10,7 +10,7 @@ VOLUMES = ("reference_ml", "predicted_ml")
 Value = Callable[[pd.DataFrame], pd.Series]
 
 # Metric, the columns it needs and its value, in the order in which they follow. All follow from the definitions in
-# `flairflow.evaluation.metrics`. Not here, although they look alike: metrics of 26-connected lesions (the published
+# `flairflow.metrics.registry`. Not here, although they look alike: metrics of 26-connected lesions (the published
 # ones are 6-connected), volumes in ml from `afvd` (a share of a brain whose volume is not given), surface distances in
 # both directions (`asd` is one).
 DERIVED: tuple[tuple[str, tuple[str, ...], Value], ...] = (

@@ -11,7 +11,7 @@ import pandas as pd
 from flairflow.cohort.withdrawn import withdrawn_participants
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
-from flairflow.evaluation.metrics import COLUMNS
+from flairflow.metrics.registry import COLUMNS
 from flairflow.published.checks import check_names, check_places, check_references, check_values
 from flairflow.published.reading import read_results
 from flairflow.tables import read_table

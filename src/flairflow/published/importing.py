@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from flairflow.errors import ConfigError
-from flairflow.evaluation.metrics import COLUMNS
+from flairflow.metrics.registry import COLUMNS
 from flairflow.published.checks import check_names, check_places, check_values
 from flairflow.published.derived import with_derived
 from flairflow.published.ids import Identity, identify, named, read_ids, read_list

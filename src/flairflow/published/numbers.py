@@ -11,7 +11,7 @@ import pandas as pd
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.evaluation.main_table import latex_table, markdown_table
-from flairflow.evaluation.metrics import METRICS
+from flairflow.metrics.registry import METRICS
 from flairflow.published.ids import repeated
 from flairflow.tables import Column, column, read_foreign_table
 

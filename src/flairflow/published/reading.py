@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from flairflow.errors import ConfigError
-from flairflow.evaluation.metrics import METRICS
+from flairflow.metrics.registry import METRICS
 from flairflow.paths import dictionary
 from flairflow.published.ids import repeated
 from flairflow.tables import read_foreign_table

@@ -21,8 +21,8 @@ from flairflow.evaluation.figures.style import (
     short,
     styled,
 )
-from flairflow.evaluation.metrics import Metric
 from flairflow.evaluation.scores import TRAINED_ONCE
+from flairflow.metrics.registry import Metric
 
 LEVEL = 0.05
 

@@ -23,8 +23,8 @@ from flairflow.evaluation.figures.style import (
     sheet,
     styled,
 )
-from flairflow.evaluation.metrics import Metric
 from flairflow.images.grid import Array
+from flairflow.metrics.registry import Metric
 
 ACROSS = 4
 # Up to so many scans each is a dot; more are summed up by quantiles.

@@ -22,8 +22,8 @@ from flairflow.evaluation.figures.style import (
     sheet,
     styled,
 )
-from flairflow.evaluation.metrics import Metric
 from flairflow.evaluation.scores import TRAINED_ONCE
+from flairflow.metrics.registry import Metric
 
 SPECIFICITY = "scan_specificity"
 

@@ -23,9 +23,9 @@ from flairflow.evaluation.figures.style import (
     sheet,
     styled,
 )
-from flairflow.evaluation.metrics import Metric
 from flairflow.evaluation.scores import TRAINED_ONCE
 from flairflow.images.grid import Array
+from flairflow.metrics.registry import Metric
 
 
 @styled

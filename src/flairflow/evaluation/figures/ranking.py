@@ -24,9 +24,9 @@ from flairflow.evaluation.figures.style import (
     sheet,
     styled,
 )
-from flairflow.evaluation.metrics import Metric
 from flairflow.evaluation.scores import TRAINED_ONCE, comparable, scores_by_label
 from flairflow.evaluation.summary import over_scans
+from flairflow.metrics.registry import Metric
 
 
 @styled

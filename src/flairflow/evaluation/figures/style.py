@@ -15,8 +15,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from flairflow.evaluation.metrics import Metric
 from flairflow.files import atomic
+from flairflow.metrics.registry import Metric
 
 # Inches: the text of a journal page is 180 mm wide. Figures are drawn at the size they are printed at.
 PAGE = 7.09

@@ -22,8 +22,8 @@ from flairflow.evaluation.figures.rank_stability import rank_stability
 from flairflow.evaluation.figures.ranking import ranking
 from flairflow.evaluation.figures.size_recall import size_recall
 from flairflow.evaluation.figures.style import Drawing, of_label, save
-from flairflow.evaluation.metrics import METRICS, Metric
 from flairflow.files import write_text
+from flairflow.metrics.registry import METRICS, Metric
 from flairflow.paths import GALLERY, Results
 from flairflow.report.mosaics import Axial, axial
 from flairflow.report.scans import read_segmented

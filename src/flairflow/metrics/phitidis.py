@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from flairflow.evaluation.metrics.lesions import Lesions
-from flairflow.evaluation.metrics.ratio import ratio
-from flairflow.evaluation.metrics.surface import finite_mean
-from flairflow.evaluation.metrics.voxels import BALL, any_neighbour
 from flairflow.images.grid import Array
+from flairflow.metrics.lesions import Lesions
+from flairflow.metrics.ratio import ratio
+from flairflow.metrics.surface import finite_mean
+from flairflow.metrics.voxels import BALL, any_neighbour
 
 
 def published_metrics(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flairflow.evaluation.metrics.ratio import ratio
 from flairflow.images.grid import Array
+from flairflow.metrics.ratio import ratio
 
 BINS = 15
 

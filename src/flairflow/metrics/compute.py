@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flairflow.evaluation.metrics import METRICS
-from flairflow.evaluation.metrics.challenges import challenge_metrics
-from flairflow.evaluation.metrics.lesions import CONNECTIVITIES, find_lesions, lesion_metrics
-from flairflow.evaluation.metrics.overlap import overlap_metrics
-from flairflow.evaluation.metrics.probabilities import average_precision, calibration_error
-from flairflow.evaluation.metrics.published import published_metrics
-from flairflow.evaluation.metrics.scan import scan_metrics
-from flairflow.evaluation.metrics.surface import border_distances, surface_metrics
-from flairflow.evaluation.metrics.volume import volume_metrics
-from flairflow.evaluation.metrics.voxels import FACES, crop_together
 from flairflow.images.grid import Array, Grid
+from flairflow.metrics.challenges import challenge_metrics
+from flairflow.metrics.lesions import CONNECTIVITIES, find_lesions, lesion_metrics
+from flairflow.metrics.overlap import overlap_metrics
+from flairflow.metrics.phitidis import published_metrics
+from flairflow.metrics.probabilities import average_precision, calibration_error
+from flairflow.metrics.registry import METRICS
+from flairflow.metrics.scan import scan_metrics
+from flairflow.metrics.surface import border_distances, surface_metrics
+from flairflow.metrics.volume import volume_metrics
+from flairflow.metrics.voxels import FACES, crop_together
 
 Scores = dict[str, float | None]
 

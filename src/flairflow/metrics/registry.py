@@ -1,4 +1,4 @@
-"""The metrics of one scan and one label: what each is, in one place. `scores.py` computes them.
+"""The metrics of one scan and one label: what each is, in one place. `compute.py` computes them.
 
 Imports nothing heavy: tables, figures and documentation are made from METRICS.
 """

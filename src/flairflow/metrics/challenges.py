@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from flairflow.evaluation.metrics.lesions import Lesions
-from flairflow.evaluation.metrics.ratio import ratio
-from flairflow.evaluation.metrics.surface import border_distances, hausdorff95
-from flairflow.evaluation.metrics.voxels import in_plane
 from flairflow.images.grid import Array
+from flairflow.metrics.lesions import Lesions
+from flairflow.metrics.ratio import ratio
+from flairflow.metrics.surface import border_distances, hausdorff95
+from flairflow.metrics.voxels import in_plane
 
 
 def challenge_metrics(prediction: Array, reference: Array, spacing: Array, lesions: Lesions) -> dict[str, float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import KDTree
 
-from flairflow.evaluation.metrics.ratio import ratio
-from flairflow.evaluation.metrics.voxels import Offset, border
 from flairflow.images.grid import Array
+from flairflow.metrics.ratio import ratio
+from flairflow.metrics.voxels import Offset, border
 
 # What rounding in headers does to a distance, in mm.
 ROUNDING = 1e-4

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
-from flairflow.evaluation.metrics import SIZES
-from flairflow.evaluation.metrics.ratio import ratio
 from flairflow.images.grid import Array
+from flairflow.metrics.ratio import ratio
+from flairflow.metrics.registry import SIZES
 
 CONNECTIVITIES = (26, 18, 6)
 LEAST_IOU = 0.5
