@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 import flairflow
-from flairflow.published.importing import import_results
+from flairflow.comparison.published.import_results import import_results
 
 TWICE = ("marginal_loss", "pseudolabels")
 RUN = "from flairflow.cli import main; import sys; sys.exit(main(sys.argv[1:]))"

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flairflow.evaluation.agreement import correlation_bounds, intraclass_correlation
-from flairflow.evaluation.bootstrap import interval, mean_draws, ratio_bounds
+from flairflow.comparison.statistics.bootstrap import interval, mean_draws, ratio_bounds
+from flairflow.comparison.tables.agreement import correlation_bounds, intraclass_correlation
 from flairflow.images.grid import Array
 
 SIZES = (6, 20, 50, 300)

@@ -28,13 +28,13 @@ from pathlib import Path
 import numpy as np
 
 from flairflow.cohort.index import read_scans
+from flairflow.comparison.published.import_splits import import_splits
+from flairflow.comparison.published.scan_ids import read_list
 from flairflow.config import Config, read_config
 from flairflow.config.models import LabelSource
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import Results
-from flairflow.published.ids import read_list
-from flairflow.published.splits import import_splits
 from flairflow.tables import read_table, records
 from flairflow.training.budget import with_budget
 from flairflow.training.entries import entry, task_of

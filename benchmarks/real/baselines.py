@@ -10,8 +10,8 @@ from nilearn import datasets
 from scans import dice
 from scipy import ndimage
 
+from flairflow.comparison.scoring.intensity_rules import best_thresholds
 from flairflow.config.models import PreprocessingSettings
-from flairflow.evaluation.threshold import best_thresholds
 from flairflow.images.grid import Array, Image
 from flairflow.images.resample import resample
 from flairflow.preprocessing.prepare import Prepared, prepare

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from flairflow.evaluation.bootstrap import interval, mean_draws
-from flairflow.evaluation.statistics import holm, signed_rank_p
+from flairflow.comparison.statistics.bootstrap import interval, mean_draws
+from flairflow.comparison.statistics.effect_sizes import holm, signed_rank_p
 from flairflow.files import write_text
 from flairflow.images.grid import Array
 from flairflow.paths import RULES, Results

@@ -226,7 +226,7 @@ def segment(options: Namespace) -> None:
 
 
 def evaluate(options: Namespace) -> None:
-    from flairflow.evaluation.stage import evaluate_scan, evaluate_thresholds
+    from flairflow.comparison.scoring.evaluate import evaluate_scan, evaluate_thresholds
     from flairflow.tables import read_table
 
     config, results, scans = _shard(options)
@@ -263,31 +263,31 @@ def evaluate(options: Namespace) -> None:
 
 
 def thresholds(options: Namespace) -> None:
-    from flairflow.evaluation.tables import write_thresholds
+    from flairflow.comparison.scoring.gather import write_thresholds
 
     config = read_config(options.config)
     write_thresholds(config, Results(config.results))
 
 
 def volumes(options: Namespace) -> None:
-    from flairflow.evaluation.tables import write_volumes
+    from flairflow.comparison.scoring.gather import write_volumes
 
     config = read_config(options.config)
     write_volumes(config, Results(config.results))
 
 
 def metrics(options: Namespace) -> None:
-    from flairflow.evaluation.tables import write_metrics
+    from flairflow.comparison.scoring.gather import write_metrics
 
     config = read_config(options.config)
     write_metrics(config, Results(config.results))
 
 
 def compare(options: Namespace) -> None:
-    from flairflow.evaluation.comparison import write_comparison
-    from flairflow.evaluation.comparison_tables import write_comparison_tables
-    from flairflow.evaluation.figures.write import write_figures, write_galleries
-    from flairflow.published.numbers import read_numbers
+    from flairflow.comparison.figures.write import write_figures, write_galleries
+    from flairflow.comparison.published.published_means import read_numbers
+    from flairflow.comparison.tables.ensembles import write_comparison
+    from flairflow.comparison.tables.write import write_comparison_tables
 
     config = read_config(options.config)
     results = Results(config.results)
@@ -299,8 +299,8 @@ def compare(options: Namespace) -> None:
 
 
 def import_results(options: Namespace) -> None:
-    from flairflow.published.ids import read_renamed
-    from flairflow.published.importing import import_results
+    from flairflow.comparison.published.import_results import import_results
+    from flairflow.comparison.published.scan_ids import read_renamed
 
     import_results(
         options.files,
@@ -315,14 +315,14 @@ def import_results(options: Namespace) -> None:
 
 
 def compare_results(options: Namespace) -> None:
-    from flairflow.published.comparing import compare_results
+    from flairflow.comparison.published.compare_results import compare_results
 
     compare_results(options.tables, options.out, options.published)
 
 
 def import_splits(options: Namespace) -> None:
-    from flairflow.published.ids import read_renamed
-    from flairflow.published.splits import import_splits
+    from flairflow.comparison.published.import_splits import import_splits
+    from flairflow.comparison.published.scan_ids import read_renamed
 
     lists = {split: getattr(options, split) for split in ("train", "validation", "test")}
     import_splits(lists, options.out, read_renamed(options.rename))

@@ -15,6 +15,8 @@ from snakemake.exceptions import WorkflowError
 from flairflow import stages
 from flairflow.cohort.archive import archive_state
 from flairflow.cohort.places import check_places
+from flairflow.comparison.published.imported_scores import check_imported
+from flairflow.comparison.published.published_means import check_published
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
 from flairflow.config.where import with_lines
@@ -22,8 +24,6 @@ from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.network.boxed import is_default
 from flairflow.paths import MODEL_FILES, RULES, Results
-from flairflow.published.imported import check_imported
-from flairflow.published.numbers import check_published
 from flairflow.requests.request import request
 from flairflow.requests.site import blocks_of, check_site
 from flairflow.requests.submission import watch_submission

@@ -10,9 +10,9 @@ CHECKPOINT = "last.ckpt"
 # What makes a folder a model, and what training adds so that MONAI alone can run it.
 MODEL_FILES = ("weights.safetensors", "plan.json", "record.json")
 BUNDLE_FILES = ("configs/metadata.json", "configs/inference.json")
-# The names under which intensity rules stand beside the ensembles (`evaluation.threshold`).
+# The names under which intensity rules stand beside the ensembles (`comparison.scoring.intensity_rules`).
 RULES = ("one_threshold", "two_thresholds")
-# The figures of a comparison, one of each for every label (`evaluation.figures`), in the order of the report. The
+# The figures of a comparison, one of each for every label (`comparison.figures`), in the order of the report. The
 # gallery shows scans, the others are made from tables alone.
 GALLERY = "gallery"
 FIGURES = (

@@ -18,8 +18,8 @@ from chain import Run
 from flairflow.cohort import archive
 from flairflow.cohort.archive import archive_state
 from flairflow.cohort.index import index
+from flairflow.comparison.scoring.gather import write_volumes
 from flairflow.config import Config, load_config
-from flairflow.evaluation.tables import write_volumes
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.tables import read_table

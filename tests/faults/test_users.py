@@ -25,11 +25,11 @@ from flairflow.cli import main
 from flairflow.cohort.index import index, read_scans
 from flairflow.cohort.places import check_places
 from flairflow.cohort.scan import Mask, Scan
+from flairflow.comparison.scoring.gather import write_volumes
+from flairflow.comparison.tables.main_table import COLUMNS, as_latex, as_markdown
 from flairflow.config import Config, load_config, read_config
 from flairflow.dag import compare_version, model_files, segment_version
 from flairflow.errors import ConfigError
-from flairflow.evaluation.main_table import COLUMNS, as_latex, as_markdown
-from flairflow.evaluation.tables import write_volumes
 from flairflow.files import atomic, write_text
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from flairflow.evaluation.agreement import (
+from flairflow.comparison.tables.agreement import (
     COLUMNS,
     correlation_bounds,
     intraclass_correlation,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flairflow.evaluation import bootstrap
-from flairflow.evaluation.bootstrap import (
+from flairflow.comparison.statistics import bootstrap
+from flairflow.comparison.statistics.bootstrap import (
     interval,
     mean_draws,
     participant_means,
@@ -18,8 +18,8 @@ from flairflow.evaluation.bootstrap import (
     ratio_bounds,
     ratio_draws,
 )
-from flairflow.evaluation.sign_flip import flipped_sums, sign_flip_p
-from flairflow.evaluation.statistics import RESAMPLES
+from flairflow.comparison.statistics.effect_sizes import RESAMPLES
+from flairflow.comparison.statistics.sign_flip import flipped_sums, sign_flip_p
 from flairflow.images.grid import Array
 
 

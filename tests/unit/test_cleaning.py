@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from flairflow.cleaning.purge import purge
 from flairflow.cleaning.tidy import tidy
+from flairflow.comparison.figures.style import Drawing, save
 from flairflow.config import Config, load_config
 from flairflow.errors import ConfigError
-from flairflow.evaluation.figures.style import Drawing, save
 from flairflow.paths import GALLERY, Results, derivative
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, read_ledger, write_ledger

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flairflow.evaluation.comparison_tables import comparison_tables, write_comparison_tables
+from flairflow.comparison.tables.write import comparison_tables, write_comparison_tables
 from flairflow.metrics.registry import COLUMNS, METRICS
 from flairflow.paths import COMPARISON_TABLES, Results
 from flairflow.tables import read_table, to_tsv, write_table

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairflow.cohort.scan import Mask, Scan
+from flairflow.comparison.scoring.evaluate import choose_thresholds, evaluate_thresholds
+from flairflow.comparison.scoring.intensity_rules import CANDIDATES, TOLERATED_ML, best_thresholds
+from flairflow.comparison.tables.ensembles import compare, ensemble_updates
 from flairflow.config import load_config
-from flairflow.evaluation.comparison import compare, ensemble_updates
-from flairflow.evaluation.stage import choose_thresholds, evaluate_thresholds
-from flairflow.evaluation.threshold import CANDIDATES, TOLERATED_ML, best_thresholds
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import RULES, Results

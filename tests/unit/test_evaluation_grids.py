@@ -12,10 +12,10 @@ import torch
 
 from flairflow import stages
 from flairflow.cohort.scan import Mask, Scan
+from flairflow.comparison.scoring.evaluate import evaluate_scan, evaluate_thresholds
 from flairflow.config import Config, load_config
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.dag import evaluated
-from flairflow.evaluation.stage import evaluate_scan, evaluate_thresholds
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.nifti import read_labels, read_map, write_image
 from flairflow.images.resample import resample_masks

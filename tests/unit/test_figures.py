@@ -16,24 +16,24 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from flairflow.evaluation.comparison_tables import write_comparison_tables
-from flairflow.evaluation.figures.agreement import agreement, spans_decades
-from flairflow.evaluation.figures.cohorts import cohorts
-from flairflow.evaluation.figures.differences import differences
-from flairflow.evaluation.figures.distributions import distributions
-from flairflow.evaluation.figures.false_volume import false_volume
-from flairflow.evaluation.figures.gallery import Picture, best_median_worst, gallery
-from flairflow.evaluation.figures.rank_stability import rank_stability
-from flairflow.evaluation.figures.ranking import ranking
-from flairflow.evaluation.figures.size_recall import size_recall
-from flairflow.evaluation.figures.style import Drawing, apart, save
-from flairflow.evaluation.figures.write import draw_tables, read_tables, write_figures
-from flairflow.evaluation.ranks import rank_ensembles
-from flairflow.evaluation.summary import summarise
+from flairflow.comparison.figures.agreement import agreement, spans_decades
+from flairflow.comparison.figures.cohorts import cohorts
+from flairflow.comparison.figures.differences import differences
+from flairflow.comparison.figures.distributions import distributions
+from flairflow.comparison.figures.false_volume import false_volume
+from flairflow.comparison.figures.gallery import Picture, best_median_worst, gallery
+from flairflow.comparison.figures.rank_stability import rank_stability
+from flairflow.comparison.figures.ranking import ranking
+from flairflow.comparison.figures.size_recall import size_recall
+from flairflow.comparison.figures.style import Drawing, apart, save
+from flairflow.comparison.figures.write import draw_tables, read_tables, write_figures
+from flairflow.comparison.published.published_means import read_numbers
+from flairflow.comparison.tables.ranks import rank_ensembles
+from flairflow.comparison.tables.summary import summarise
+from flairflow.comparison.tables.write import write_comparison_tables
 from flairflow.images.grid import Image
 from flairflow.metrics.registry import COLUMNS, METRICS
 from flairflow.paths import FIGURES, GALLERY, Results
-from flairflow.published.numbers import read_numbers
 from flairflow.report.mosaics import axial
 from flairflow.tables import write_table
 from metric_tables import metric_table, random_table

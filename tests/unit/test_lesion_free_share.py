@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flairflow.evaluation.lesion_free_share import (
+from flairflow.comparison.tables.lesion_free_share import (
     CROSSING_COLUMNS,
     SHARE_COLUMNS,
     SHARES,

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from flairflow.evaluation.pairs import COLUMNS, compare_pairs
-from flairflow.evaluation.scores import warn_of_other_scans
-from flairflow.evaluation.statistics import holm
+from flairflow.comparison.statistics.effect_sizes import holm
+from flairflow.comparison.statistics.score_arrays import warn_of_other_scans
+from flairflow.comparison.tables.pairs import COLUMNS, compare_pairs
 from flairflow.metrics.registry import METRICS
 from metric_tables import metric_table, random_table
 

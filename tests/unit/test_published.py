@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.cohort.splits import assign_splits
+from flairflow.comparison.published.check_summary import summarise
+from flairflow.comparison.published.compare_results import compare_results
+from flairflow.comparison.published.implied_scores import DERIVED, with_derived
+from flairflow.comparison.published.import_results import import_results, to_table
+from flairflow.comparison.published.import_splits import import_splits
+from flairflow.comparison.published.imported_scores import read_imported, with_imported
+from flairflow.comparison.published.published_means import as_latex, as_markdown, read_numbers, with_published
+from flairflow.comparison.published.result_files import read_results
+from flairflow.comparison.published.scan_ids import Identity, identify, read_ids, read_list, read_renamed
 from flairflow.config import load_config, read_config
 from flairflow.dag import load, published
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Grid
 from flairflow.metrics.compute import score_masks
-from flairflow.published.comparing import compare_results
-from flairflow.published.derived import DERIVED, with_derived
-from flairflow.published.ids import Identity, identify, read_ids, read_list, read_renamed
-from flairflow.published.imported import read_imported, with_imported
-from flairflow.published.importing import import_results, to_table
-from flairflow.published.numbers import as_latex, as_markdown, read_numbers, with_published
-from flairflow.published.reading import read_results
-from flairflow.published.splits import import_splits
-from flairflow.published.summary import summarise
 from flairflow.tables import read_table
 
 RENAMED = {"WMH": "WMH2017"}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from flairflow.evaluation.ranks import RANK_COLUMNS, STABILITY_COLUMNS, rank_ensembles
+from flairflow.comparison.tables.ranks import RANK_COLUMNS, STABILITY_COLUMNS, rank_ensembles
 from metric_tables import metric_table, random_table
 
 

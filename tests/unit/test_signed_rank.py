@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from flairflow.evaluation import signed_rank
-from flairflow.evaluation.signed_rank import COUNTED, SMALLEST, signed_rank_p, signed_ranks
+from flairflow.comparison.statistics import signed_rank
+from flairflow.comparison.statistics.signed_rank import COUNTED, SMALLEST, signed_rank_p, signed_ranks
 from flairflow.images.grid import Array
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flairflow.evaluation.size_recall import COLUMNS, recall_by_size
+from flairflow.comparison.tables.size_recall import COLUMNS, recall_by_size
 from flairflow.metrics.registry import METRICS, SIZES
 from metric_tables import metric_table
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flairflow.evaluation.statistics import (
+from flairflow.comparison.statistics.effect_sizes import (
     friedman_p,
     holm,
     rank_biserial,

@@ -16,9 +16,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from scipy import stats
 
-from flairflow.evaluation.main_table import BLOCKS, as_latex, as_markdown, main_table, primary_metrics
-from flairflow.evaluation.main_table import COLUMNS as MAIN_COLUMNS
-from flairflow.evaluation.summary import COLUMNS, summarise
+from flairflow.comparison.tables.main_table import BLOCKS, as_latex, as_markdown, main_table, primary_metrics
+from flairflow.comparison.tables.main_table import COLUMNS as MAIN_COLUMNS
+from flairflow.comparison.tables.summary import COLUMNS, summarise
 from flairflow.metrics.registry import METRICS
 from flairflow.tables import read_table, write_table
 from metric_tables import metric_table, random_table

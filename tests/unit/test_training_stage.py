@@ -19,10 +19,10 @@ from flairflow import commands, dag
 from flairflow.cohort.index import read_scans, write_shard_lists, write_shards
 from flairflow.cohort.scan import Mask, Scan, to_row
 from flairflow.cohort.sharding import assign_shards
+from flairflow.comparison.tables.ensembles import ensemble_updates
 from flairflow.config import Config, load_config
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
-from flairflow.evaluation.comparison import ensemble_updates
 from flairflow.files import write_text
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import memory_map, write_image

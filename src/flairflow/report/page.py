@@ -21,11 +21,11 @@ from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
 from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
+from flairflow.comparison.tables.ensembles import COLUMNS as COMPARED
+from flairflow.comparison.tables.main_table import COLUMNS as MAIN
+from flairflow.comparison.tables.main_table import blocks, grid_note
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
-from flairflow.evaluation.comparison import COLUMNS as COMPARED
-from flairflow.evaluation.main_table import COLUMNS as MAIN
-from flairflow.evaluation.main_table import blocks, grid_note
 from flairflow.files import atomic, write_text
 from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary

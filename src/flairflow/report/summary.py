@@ -9,8 +9,8 @@ import pandas as pd
 
 from flairflow.cleaning.aside import read_gone
 from flairflow.cohort.scan import Scan
+from flairflow.comparison.scoring.gather import mixed_precisions
 from flairflow.config.models import Config
-from flairflow.evaluation.tables import mixed_precisions
 from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.tables import read_table

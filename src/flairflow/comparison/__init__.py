@@ -1,0 +1,1 @@
+"""Predictions against references, ensembles against each other, and beside them what others published."""

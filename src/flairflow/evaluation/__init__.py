@@ -1,1 +1,0 @@
-"""Evaluation: predictions against references, per scan and label."""
