@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from flairflow.brain_mask.network import MODEL, brain_mask, find_brain
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels
 from flairflow.images.resample import ras_grid, resample
-from flairflow.network.brain import MODEL, brain_mask, find_brain
 from flairflow.registration.from_brain import align_brain
 from flairflow.registration.template import align_to_template, load_template, template_brain_mask
 

@@ -52,11 +52,11 @@ from flairflow.config.load import preset_values
 from flairflow.config.models import AugmentationSettings, PreprocessingSettings, TrainingSettings
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import write_image
+from flairflow.network.device import choose_device, device_name, share_threads
 from flairflow.preprocessing.prepare import INTENSITY_STEP, standardise
 from flairflow.simulation.fields import smooth_noise
 from flairflow.training import loop
 from flairflow.training.augmentation import Augmentation
-from flairflow.training.device import choose_device, device_name, share_threads
 from flairflow.training.learner import Learner
 from flairflow.training.patches import Patches, shape_of
 from flairflow.training.scans import PreparedScan

@@ -16,9 +16,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from flairflow.config.models import NetworkSettings
+from flairflow.network.architecture import build_network, supervise
+from flairflow.network.device import arrange, autocast, resolve_precision
 from flairflow.requests.network import Network, predicting, training
-from flairflow.training.device import arrange, autocast, resolve_precision
-from flairflow.training.network import build_network, supervise
 
 CASES = [
     ("16,32,64,96", "1", "48", "2"),

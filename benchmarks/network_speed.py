@@ -17,9 +17,9 @@ import torch
 from monai.networks.nets import DynUNet
 
 from flairflow.config.models import NetworkSettings
-from flairflow.training.device import autocast
-from flairflow.training.network import network_arguments
-from flairflow.training.norm import normalise_in_slabs
+from flairflow.network.architecture import network_arguments
+from flairflow.network.device import autocast
+from flairflow.network.instance_norm import normalise_in_slabs
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import numpy as np
 
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels
+from flairflow.images.transforms import read_transform
 from flairflow.registration.pose import world_points
 from flairflow.registration.rigid import align_rigid
 from flairflow.registration.template import align_to_template, template_brain_mask
-from flairflow.registration.transforms import read_transform
 
 LARGEST_ERROR_MM, LEAST_DICE, SEED, MINIMUM_QUALITY = 1.0, 0.93, 0, 0.3
 

@@ -7,7 +7,7 @@
 # float32 sums: at a mean of 100 standard deviations it is wrong by 3 of them, at 10 by 0.02; `batch_norm` is wrong by
 # 0.001 even at a mean of 0. `instance_norm` is right, but returns a contiguous tensor, so each layer after it copies.
 # Why it matters here: 3D networks run on CPUs in channels-last, where convolutions are faster, and images in raw scanner
-# units have means of many standard deviations. flairflow normalises slab by slab with sums in float64 (training/norm.py).
+# units have means of many standard deviations. flairflow normalises slab by slab with sums in float64 (network/instance_norm.py).
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

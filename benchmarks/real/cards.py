@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flairflow.config.named_models import DEFAULT, MODELS
 from flairflow.files import write_text
-from flairflow.network.boxed import DEFAULT, MODELS
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"

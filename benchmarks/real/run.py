@@ -27,19 +27,19 @@ from scans import Scan, annotated, dice, other_heads, sessions, without_stroke
 from variants import variants
 
 from flairflow import __version__
+from flairflow.brain_mask.methods import reference_brain
 from flairflow.config.models import RegistrationSettings
+from flairflow.config.named_models import default_model
 from flairflow.files import write_text
 from flairflow.images.grid import Array, Image
+from flairflow.images.overlays import write_mosaic
 from flairflow.images.resample import resample
-from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import Segmentation, segment_prepared
 from flairflow.metrics.lesions import find_lesions
-from flairflow.network.boxed import default_model
+from flairflow.network.ensemble import Ensemble
 from flairflow.preprocessing.prepare import prepare, prepared_values
-from flairflow.registration.reference_brain import reference_brain
-from flairflow.registration.stage import Registered, register_images, registration_values
+from flairflow.registration.register import Registered, register_images, registration_values
 from flairflow.registration.template import load_template
-from flairflow.report.mosaics import write_mosaic
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = RegistrationSettings()

@@ -18,7 +18,7 @@ from flairflow.shards.lock import alone
 from flairflow.shards.run import Outcome, run_shard
 
 if TYPE_CHECKING:
-    from flairflow.inference.ensemble import Ensemble
+    from flairflow.network.ensemble import Ensemble
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def index(options: Namespace) -> None:
 
 
 def register(options: Namespace) -> None:
-    from flairflow.registration.stage import register_scan
+    from flairflow.registration.register import register_scan
 
     config, results, scans = _shard(options)
     settings = stages.settings_hash(config, "register")
@@ -77,7 +77,7 @@ def register(options: Namespace) -> None:
 
 
 def preprocess(options: Namespace) -> None:
-    from flairflow.preprocessing.stage import preprocess_scan
+    from flairflow.preprocessing.preprocess import preprocess_scan
 
     config, results, scans = _shard(options)
     settings = stages.settings_hash(config, "preprocess")
@@ -176,6 +176,7 @@ def segment_archive(options: Namespace) -> None:
 
 
 def segment(options: Namespace) -> None:
+    from flairflow.config.named_models import default_model, model_folder, read_plan
     from flairflow.inference.single_inputs import (
         brain_masks,
         check_sequences,
@@ -184,7 +185,6 @@ def segment(options: Namespace) -> None:
         likely_device,
         sort_out,
     )
-    from flairflow.network.boxed import default_model, model_folder, read_plan
 
     # What is wrong with the request is found before the seconds that loading a network takes.
     models, images = sort_out(options.model, options.images)
@@ -204,10 +204,10 @@ def segment(options: Namespace) -> None:
         options.out,
     )
 
-    from flairflow.inference.ensemble import Ensemble
+    from flairflow.images.overlays import write_mosaic
     from flairflow.inference.single import Wishes, segment_all
     from flairflow.inference.single_progress import Progress, as_json
-    from flairflow.report.mosaics import write_mosaic
+    from flairflow.network.ensemble import Ensemble
 
     rows = []
     with Progress([image.name for image in inputs]) as progress:
@@ -364,7 +364,7 @@ def _shard(options: Namespace) -> tuple[Config, Results, list[Scan]]:
 
 
 def _ensemble(name: str, config: Config) -> Ensemble:
-    from flairflow.inference.ensemble import Ensemble
+    from flairflow.network.ensemble import Ensemble
     from flairflow.training.folders import model_folders
 
     return Ensemble(model_folders(config, name), config.segmentation.precision)

@@ -18,11 +18,11 @@ from flairflow.cohort.places import check_places
 from flairflow.comparison.published.imported_scores import check_imported
 from flairflow.comparison.published.published_means import check_published
 from flairflow.config import Config, load_config
+from flairflow.config.line_numbers import with_lines
 from flairflow.config.load import resolved
-from flairflow.config.where import with_lines
+from flairflow.config.named_models import is_default
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
-from flairflow.network.boxed import is_default
 from flairflow.paths import MODEL_FILES, RULES, Results
 from flairflow.requests.request import request
 from flairflow.requests.site import blocks_of, check_site

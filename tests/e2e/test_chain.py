@@ -21,10 +21,10 @@ import torch
 import yaml
 
 from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
+from flairflow.network.model import load_model
 from flairflow.paths import COMPARISON_TABLES, FIGURES, GALLERY, RULES, Results, derivative
 from flairflow.shards.ledger import read_ledger, read_ledgers
 from flairflow.tables import read_table
-from flairflow.training.model_folder import load_model
 
 AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "comparison", "report", "tidy"}
 

@@ -19,14 +19,14 @@ from flairflow.cohort.index import read_scans
 from flairflow.cohort.sharding import stage_rows
 from flairflow.config import read_config
 from flairflow.images.masks import resolve
-from flairflow.inference.ensemble import Ensemble
+from flairflow.network.activation import channels, probabilities
+from flairflow.network.architecture import build_network
+from flairflow.network.ensemble import Ensemble
+from flairflow.network.model import Model, load_model
 from flairflow.paths import Results
 from flairflow.shards.ledger import read_ledgers
 from flairflow.tables import read_table
-from flairflow.training.activation import channels, probabilities
 from flairflow.training.entries import ensemble_parts, entry
-from flairflow.training.model_folder import Model, load_model
-from flairflow.training.network import build_network
 from flairflow.training.patches import read, shape_of
 from flairflow.training.scans import PreparedScan
 from flairflow.training.stage import prepared_scan

@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from flairflow.brain_mask.plausible import usable_brain
 from flairflow.cohort.index import index, read_scans
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
 from flairflow.errors import ScanError
+from flairflow.images.axis_order import brought_over
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels, write_image
-from flairflow.images.order import brought_over
 from flairflow.images.placement import _qform
 from flairflow.inference.outputs import write_segmentation
 from flairflow.inference.segment import Segmentation
 from flairflow.inference.single_inputs import output_stem
 from flairflow.paths import Results
-from flairflow.preprocessing.prepare import usable_brain
-from flairflow.registration.masks import known_voxels
+from flairflow.registration.carried_masks import known_voxels
 
 SHAPE = (8, 9, 10)
 Damage = Callable[[Path], None]

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from flairflow.brain_mask.plausible import brain_flag
 from flairflow.cleaning.aside import read_left, set_aside
 from flairflow.cleaning.purge import purge
 from flairflow.cli import main
@@ -37,7 +38,6 @@ from flairflow.inference.description import describe_datasets
 from flairflow.inference.outputs import write_segmentation
 from flairflow.inference.segment import Segmentation
 from flairflow.paths import Results, derivative
-from flairflow.preprocessing.prepare import brain_flag
 from flairflow.report.counts import volume_summary
 from flairflow.report.page import write_report
 from flairflow.report.summary import write_summary

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from flairflow.training.model_folder import load_model
+from flairflow.network.model import load_model
 from slurm.runs import (
     MODEL,
     PREPARED,

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from flairflow import dag
-from flairflow.config import load_config
+from flairflow.config import load_config, named_models
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
-from flairflow.network import boxed
 from flairflow.requests.load import _members
 from flairflow.training.folders import check_given_models, check_inits, model_folders
 
@@ -27,7 +26,7 @@ def default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     for name in ("weights.safetensors", "plan.json", "record.json"):
         (folder / name).write_text(json.dumps(plan))
-    monkeypatch.setattr(boxed, "MODELS", folder.parent)
+    monkeypatch.setattr(named_models, "MODELS", folder.parent)
     return folder
 
 

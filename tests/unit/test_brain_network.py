@@ -8,10 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from flairflow.errors import ConfigError, ScanError
-from flairflow.images.grid import Array, Grid, Image
-from flairflow.images.resample import ras_grid, resample
-from flairflow.network.brain import (
+from flairflow.brain_mask.network import (
     LONGEST,
     STEP,
     FoundBrain,
@@ -22,6 +19,9 @@ from flairflow.network.brain import (
     in_one_piece,
     network_input,
 )
+from flairflow.errors import ConfigError, ScanError
+from flairflow.images.grid import Array, Grid, Image
+from flairflow.images.resample import ras_grid, resample
 from flairflow.registration.pose import world_points
 
 
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from flairflow.training.network import network_weights
+    from flairflow.network.architecture import network_weights
 
     folder = tmp_path_factory.mktemp("brain")
     torch.manual_seed(0)

@@ -18,13 +18,14 @@ from scipy import ndimage
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, write_image
-from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import segment_prepared
+from flairflow.network.activation import Activation, channels, probabilities
+from flairflow.network.architecture import build_network, network_weights
+from flairflow.network.ensemble import Ensemble
+from flairflow.network.model import Model, save_model
+from flairflow.network.plan import Plan, Record
 from flairflow.paths import BUNDLE_FILES
 from flairflow.preprocessing.prepare import prepare
-from flairflow.training.activation import Activation, channels, probabilities
-from flairflow.training.model_folder import Model, Plan, Record, save_model
-from flairflow.training.network import build_network, network_weights
 
 NETWORK = NetworkSettings(filters=(4, 8, 16), deep_supervision=1)
 PREPROCESSING = PreprocessingSettings(spacing=2.0, bias_correction=False)

@@ -14,11 +14,12 @@ from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.inference.sliding_window import predict_logits
-from flairflow.training.activation import Activation, channels, probabilities
+from flairflow.network.activation import Activation, channels, probabilities
+from flairflow.network.architecture import build_network, network_weights
+from flairflow.network.model import Model
+from flairflow.network.plan import Plan, Record
+from flairflow.network.sliding_window import predict_logits
 from flairflow.training.calibration import calibrate, fit_temperature, nll
-from flairflow.training.model_folder import Model, Plan, Record
-from flairflow.training.network import build_network, network_weights
 from flairflow.training.patches import read
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Task, one_class_each

@@ -14,11 +14,12 @@ import torch
 from flairflow.config import load_config
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.errors import ConfigError
-from flairflow.inference.ensemble import Ensemble
-from flairflow.training.activation import channels
+from flairflow.network.activation import channels
+from flairflow.network.architecture import build_network, network_weights
+from flairflow.network.ensemble import Ensemble
+from flairflow.network.model import Model, load_model, save_model
+from flairflow.network.plan import Plan, Record
 from flairflow.training.folders import check_given_models
-from flairflow.training.model_folder import Model, Plan, Record, load_model, save_model
-from flairflow.training.network import build_network, network_weights
 
 
 def make_folder(folder: Path, seed: int, **changed: Any) -> Path:

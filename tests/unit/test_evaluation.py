@@ -20,8 +20,8 @@ from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import RULES, Results
 from flairflow.preprocessing.prepare import Prepared
-from flairflow.preprocessing.stage import write_prepared
-from flairflow.registration.masks import carry, meaning
+from flairflow.preprocessing.preprocess import write_prepared
+from flairflow.registration.carried_masks import carry, meaning
 from flairflow.shards.ledger import Row
 from flairflow.training import selection
 from flairflow.training.selection import class_score

@@ -19,19 +19,20 @@ from flairflow.dag import evaluated
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.nifti import read_labels, read_map, write_image
 from flairflow.images.resample import resample_masks
-from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.segment import predict_prepared
 from flairflow.inference.stage import segment_scan
 from flairflow.metrics.compute import score_masks, score_probabilities
 from flairflow.metrics.registry import METRICS
+from flairflow.network.architecture import build_network, network_weights
+from flairflow.network.ensemble import Ensemble
+from flairflow.network.model import Model, save_model
+from flairflow.network.plan import Plan, Record
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import Prepared
-from flairflow.preprocessing.stage import read_prepared, write_prepared
+from flairflow.preprocessing.preprocess import read_prepared, write_prepared
 from flairflow.report.scans import read_segmented
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
-from flairflow.training.model_folder import Model, Plan, Record, save_model
-from flairflow.training.network import build_network, network_weights
 
 NATIVE = Grid((20, 21, 11), np.diag([2.0, 2.0, 4.0, 1.0]))
 

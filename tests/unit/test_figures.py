@@ -32,9 +32,9 @@ from flairflow.comparison.tables.ranks import rank_ensembles
 from flairflow.comparison.tables.summary import summarise
 from flairflow.comparison.tables.write import write_comparison_tables
 from flairflow.images.grid import Image
+from flairflow.images.overlays import axial
 from flairflow.metrics.registry import COLUMNS, METRICS
 from flairflow.paths import FIGURES, GALLERY, Results
-from flairflow.report.mosaics import axial
 from flairflow.tables import write_table
 from metric_tables import metric_table, random_table
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from monai.losses import DiceCELoss, DiceLoss
 from torch import Tensor
 
+from flairflow.network.architecture import supervise
 from flairflow.training.losses import (
     class_adaptive_loss,
     class_conditional_loss,
@@ -24,7 +25,6 @@ from flairflow.training.losses import (
     multiclass_loss,
     soft_multiclass_loss,
 )
-from flairflow.training.network import supervise
 from flairflow.training.targets import class_numbers
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]

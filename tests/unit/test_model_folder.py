@@ -10,8 +10,9 @@ import torch
 
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.errors import ConfigError
-from flairflow.training.model_folder import Model, Plan, Record, load_model, model_hash, save_model
-from flairflow.training.network import build_network, load_network_weights, network_weights
+from flairflow.network.architecture import build_network, load_network_weights, network_weights
+from flairflow.network.model import Model, load_model, model_hash, save_model
+from flairflow.network.plan import Plan, Record
 
 NETWORK = NetworkSettings(filters=(4, 8, 16), deep_supervision=1)
 

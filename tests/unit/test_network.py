@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from flairflow.config.models import NetworkSettings
-from flairflow.training.network import build_network
+from flairflow.network.architecture import build_network
 
 
 def test_heads_come_from_ever_coarser_levels() -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from flairflow.config.models import NetworkSettings
-from flairflow.training.network import build_network, load_network_weights, network_weights
-from flairflow.training.norm import SLAB, SlabInstanceNorm
+from flairflow.network.architecture import build_network, load_network_weights, network_weights
+from flairflow.network.instance_norm import SLAB, SlabInstanceNorm
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 7, 9, 3), (1, 3, 20, 18, 17)])
@@ -54,7 +54,7 @@ def test_networks_have_it_everywhere_and_weights_fit_both_ways() -> None:
     assert norms and all(isinstance(layer, SlabInstanceNorm) for layer in norms)
     from monai.networks.nets import DynUNet
 
-    from flairflow.training.network import network_arguments
+    from flairflow.network.architecture import network_arguments
 
     plain = DynUNet(**network_arguments(NetworkSettings(filters=(4, 8, 8), deep_supervision=0), 1, 2)).eval()
     load_network_weights(plain, network_weights(network))

@@ -15,7 +15,7 @@ from flairflow.images.grid import Image
 from flairflow.paths import Results
 from flairflow.preprocessing.bias import correct_bias
 from flairflow.preprocessing.prepare import prepare, prepare_masks
-from flairflow.preprocessing.stage import read_prepared, write_prepared
+from flairflow.preprocessing.preprocess import read_prepared, write_prepared
 from flairflow.shards.ledger import Row
 
 AFFINE = np.diag([-2.0, 2.0, 4.0, 1.0])

@@ -9,23 +9,23 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from flairflow.brain_mask.methods import Brain, reference_brain
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.config import load_config
 from flairflow.config.models import RegistrationSettings
 from flairflow.errors import ScanError
+from flairflow.images.ants import from_ants, orthonormal, to_ants
 from flairflow.images.grid import Array, Grid, Image, same_grid
 from flairflow.images.nifti import read_labels, write_image
 from flairflow.images.resample import ras_grid, resample
+from flairflow.images.transforms import read_transform, write_transform
 from flairflow.paths import Results
-from flairflow.preprocessing.stage import preprocess_scan
-from flairflow.registration.ants_images import from_ants, orthonormal, to_ants
+from flairflow.preprocessing.preprocess import preprocess_scan
 from flairflow.registration.from_brain import align_brain
 from flairflow.registration.pose import information, world_points
-from flairflow.registration.reference_brain import Brain, reference_brain
+from flairflow.registration.register import Registered, register_scan, registration_values
 from flairflow.registration.rigid import align_rigid
-from flairflow.registration.stage import Registered, register_scan, registration_values
 from flairflow.registration.template import TemplateAlignment, align_to_template, load_template, template_brain_mask
-from flairflow.registration.transforms import read_transform, write_transform
 from flairflow.shards.ledger import Row
 
 POINTS = np.random.default_rng(0).uniform(-80, 80, (200, 3))

@@ -13,9 +13,9 @@ from matplotlib import image
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.images.grid import Grid, Image
+from flairflow.images.overlays import _radiological, write_mosaic
 from flairflow.paths import Results
 from flairflow.report.counts import cohort_counts
-from flairflow.report.mosaics import _radiological, write_mosaic
 from flairflow.report.page import _number, _spread_of, _with_the_page
 from flairflow.shards.ledger import Row
 

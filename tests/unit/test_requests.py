@@ -138,7 +138,7 @@ def test_a_network_is_counted_by_hand() -> None:
 
 @pytest.mark.parametrize("filters", [(4, 8, 16), (16, 32, 64, 96), (32, 64, 128, 256, 320, 320)])
 def test_weights_are_those_of_the_network(filters: tuple[int, ...]) -> None:
-    from flairflow.training.network import build_network, network_weights
+    from flairflow.network.architecture import build_network, network_weights
 
     built = build_network(NetworkSettings(filters=filters, deep_supervision=1), images=2, channels=3)
     weights = sum(tensor.numel() for tensor in network_weights(built).values())

@@ -16,16 +16,17 @@ from scipy import ndimage
 
 from conftest import MakeImage
 from flairflow import cli
+from flairflow.config import named_models
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
+from flairflow.config.named_models import default_model, model_folder
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.inference.single_inputs import brain_masks, check_sequences, find_inputs, likely_device, sort_out
-from flairflow.network import boxed
-from flairflow.network.boxed import default_model, model_folder
+from flairflow.network.architecture import build_network, network_weights
+from flairflow.network.model import Model, save_model
+from flairflow.network.plan import Plan, Record
 from flairflow.tables import read_table
-from flairflow.training.model_folder import Model, Plan, Record, save_model
-from flairflow.training.network import build_network, network_weights
 
 
 @pytest.fixture(scope="session")
@@ -237,7 +238,7 @@ def test_the_first_line_comes_at_once(tmp_path: Path, model: Path, make_image: M
 
 
 def test_without_a_model_the_default_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
-    monkeypatch.setattr(boxed, "MODELS", tmp_path)
+    monkeypatch.setattr(named_models, "MODELS", tmp_path)
     with pytest.raises(ConfigError, match="not complete in this installation"):
         default_model()
     (tmp_path / "default").symlink_to(model)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flairflow.errors import ConfigError
-from flairflow.training.activation import channels, probabilities
+from flairflow.network.activation import channels, probabilities
 from flairflow.training.strategies import Annotations, Part, Task, names, one_class_each, strategy
 from flairflow.training.targets import fill_missing
 

@@ -24,13 +24,13 @@ from flairflow.config.models import AugmentationSettings, NetworkSettings, Prepr
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
+from flairflow.network.architecture import HEADS, build_network, network_weights
+from flairflow.network.device import resolve_precision, share_threads
+from flairflow.network.model import Model
 from flairflow.training import learner, loop, selection
-from flairflow.training.device import resolve_precision, share_threads
 from flairflow.training.learner import Learner
 from flairflow.training.loop import train
 from flairflow.training.losses import marginal_loss
-from flairflow.training.model_folder import Model
-from flairflow.training.network import HEADS, build_network, network_weights
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Part, Task, one_class_each, strategy

@@ -26,18 +26,18 @@ from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import memory_map, write_image
-from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.pseudolabels import pseudolabel_scan
 from flairflow.inference.teaching import Teaching
+from flairflow.network.architecture import HEADS
+from flairflow.network.ensemble import Ensemble
+from flairflow.network.model import load_model, model_hash
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import Prepared
-from flairflow.preprocessing.stage import write_prepared
+from flairflow.preprocessing.preprocess import write_prepared
 from flairflow.shards.ledger import Row, read_ledger, write_ledger
 from flairflow.tables import to_tsv
 from flairflow.training.folders import check_inits, fold_folders, model_folders
 from flairflow.training.folds import assign_folds
-from flairflow.training.model_folder import load_model, model_hash
-from flairflow.training.network import HEADS
 from flairflow.training.stage import _say_what_changed, train_model
 
 LABELS, SHAPE = ("A", "B"), (20, 20, 20)

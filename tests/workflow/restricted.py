@@ -58,7 +58,7 @@ class OnlyThese(importlib.abc.MetaPathFinder):
 
 
 # What reports read of it is names and settings; its functions, which need torch, are for training.
-AT_THE_TOP_ALONE = "flairflow.training"
+AT_THE_TOP_ALONE = ("flairflow.training", "flairflow.network.activation")
 
 
 def imports(tree: ast.AST, top: bool = False) -> Iterator[tuple[str, list[str]]]:

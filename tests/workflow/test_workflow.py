@@ -211,7 +211,8 @@ def test_environments_are_pinned_like_the_lock_file(repository: Path) -> None:
 def test_packages_that_training_names_are_in_its_environment(repository: Path) -> None:
     environment = (repository / "envs/network.yaml").read_text()
     names: set[str] = set()
-    for path in (repository / "src/flairflow/training").rglob("*.py"):
+    source = repository / "src/flairflow"
+    for path in [*source.glob("training/**/*.py"), *source.glob("network/**/*.py")]:
         text = path.read_text()
         if "from importlib.metadata import version" in text:
             names |= set(re.findall(r"version\([\"'](\w+)[\"']\)", text))

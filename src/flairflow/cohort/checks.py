@@ -134,7 +134,7 @@ def _judge(scan: Scan, findings: Mapping[str, Finding]) -> Scan:
 
 def _on_its_image(scan: Scan, path: str, image: str, what: str, findings: Mapping[str, Finding]) -> Scan:
     """The scan with a note if a mask has the voxels of its image in another order, excluded if it is none of it."""
-    from flairflow.images.order import how_apart, is_reordered, order_between
+    from flairflow.images.axis_order import how_apart, is_reordered, order_between
 
     mask, of, name = findings[path], findings[image], Path(path).name
     if len(mask.values) >= MOST_VALUES:

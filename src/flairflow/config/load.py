@@ -10,10 +10,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flairflow.config.given_models import values_in_place, with_models
+from flairflow.config.environment_paths import with_places
+from flairflow.config.line_numbers import syntax_fault, with_lines
 from flairflow.config.models import Config
-from flairflow.config.places import with_places
-from flairflow.config.where import syntax_fault, with_lines
+from flairflow.config.values_of_models import values_in_place, with_models
 from flairflow.errors import ConfigError
 
 PRESETS = ("laptop", "paper")

@@ -18,7 +18,7 @@ from flairflow.images.nifti import read_labels, write_image
 from flairflow.inference.segment import predict_prepared
 from flairflow.inference.teaching import Teaching
 from flairflow.paths import SOFTWARE, Results, derivative
-from flairflow.preprocessing.stage import read_prepared
+from flairflow.preprocessing.preprocess import read_prepared
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 from flairflow.training.targets import fill_missing

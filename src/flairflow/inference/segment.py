@@ -14,7 +14,7 @@ from flairflow.preprocessing.prepare import Prepared
 
 if TYPE_CHECKING:
     # Writing and describing masks needs no torch.
-    from flairflow.inference.ensemble import Ensemble
+    from flairflow.network.ensemble import Ensemble
 
 
 @dataclass(frozen=True, eq=False)

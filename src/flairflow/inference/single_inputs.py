@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import get_args
 
 from flairflow.config.models import PreprocessingSettings
+from flairflow.config.named_models import is_default
 from flairflow.errors import ConfigError
-from flairflow.network.boxed import is_default
 
 log = logging.getLogger(__name__)
 

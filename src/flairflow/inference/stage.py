@@ -8,13 +8,13 @@ from functools import partial
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.images.nifti import read_image
-from flairflow.inference.ensemble import Ensemble
 from flairflow.inference.one_pass import segment_images
 from flairflow.inference.outputs import flag_of, write_prepared_segmentation, write_segmentation
 from flairflow.inference.segment import Segmentation, decide_natively, predict_prepared
+from flairflow.network.ensemble import Ensemble
 from flairflow.paths import Results, derivative
-from flairflow.preprocessing.stage import read_prepared
-from flairflow.registration.stage import scan_brain
+from flairflow.preprocessing.preprocess import read_prepared
+from flairflow.registration.register import scan_brain
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 

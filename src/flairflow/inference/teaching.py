@@ -5,7 +5,7 @@ from __future__ import annotations
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
-from flairflow.inference.ensemble import Ensemble
+from flairflow.network.ensemble import Ensemble
 from flairflow.paths import Results
 from flairflow.training.entries import ensemble_parts
 from flairflow.training.folders import fold_folders

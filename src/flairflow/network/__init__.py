@@ -1,1 +1,1 @@
-"""The networks in the box: what they read, how they are applied, their weights."""
+"""Networks: how they are built, applied and kept; `models` holds the weights that come with flairflow."""

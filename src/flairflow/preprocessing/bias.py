@@ -18,7 +18,7 @@ def correct_bias(image: Image, brain: Array, resolution: float) -> Image:
     """
     import ants
 
-    from flairflow.registration.ants_images import to_ants
+    from flairflow.images.ants import to_ants
 
     whole = ras_grid(image.grid, resolution)
     covered = resample(Image(brain.astype(np.float32), image.affine), whole).data >= 0.5

@@ -7,19 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flairflow.brain_mask.plausible import brain_flag, check_brain
 from flairflow.config.models import PreprocessingSettings
 from flairflow.errors import ScanError
 from flairflow.images.grid import Array, Grid, Image
-from flairflow.images.order import brought_over
 from flairflow.images.resample import crop, ras_grid, resample, resample_masks
 from flairflow.images.values import tissue_range, usual
 from flairflow.preprocessing.bias import correct_bias
 from flairflow.preprocessing.contrast import contrast_flag
-
-# No grown-up's brain has less, and no head as much (ml).
-LEAST_BRAIN_ML, MOST_BRAIN_ML = 300.0, 2500.0
-# Adults' brains are smaller or larger than this too rarely to be believed without a look (ml).
-USUAL_BRAIN_ML = (700.0, 2200.0)
 
 # Z-scores go in thousandths: as int16 they take half of float32, and no contrast is lost.
 INTENSITY_STEP = 1e-3
@@ -106,33 +101,6 @@ def prepared_values(
     )
     noted = {"note": _joined(prepared.notes), "clipped_percent": round(100 * prepared.clipped, 4)}
     return {**values, "brain_ml": prepared.brain_ml, "flag": _joined(flags), **noted}
-
-
-def usable_brain(mask: Image, reference: Image, what: str) -> Array:
-    """A brain mask that came from elsewhere, bool (X, Y, Z), its voxels in the order of the reference's. Raises
-    ScanError, beginning with `what`, when it does not stand on the reference or cannot be a brain."""
-    brain: Array = brought_over(mask, reference, f"{what}: brain mask") > 0
-    check_brain(brain, reference.grid, f"{what}: ")
-    return brain
-
-
-def check_brain(brain: Array, grid: Grid, what: str = "") -> None:
-    """Raise ScanError, beginning with `what`, when a mask (X, Y, Z) bool is too small or too large to be a brain."""
-    volume = float(brain.sum()) * grid.voxel_ml
-    if volume < LEAST_BRAIN_ML:
-        raise ScanError(
-            f"{what}brain mask of {volume:.0f} ml (less than {LEAST_BRAIN_ML:.0f} ml): is this a whole brain?"
-        )
-    if volume > MOST_BRAIN_ML:
-        raise ScanError(
-            f"{what}brain mask of {volume:.0f} ml (more than {MOST_BRAIN_ML:.0f} ml): is this a brain alone?"
-        )
-
-
-def brain_flag(ml: float) -> str | None:
-    """What to say of a brain mask of this volume if it is hardly that of a whole brain and of nothing else."""
-    low, high = USUAL_BRAIN_ML
-    return None if low <= ml <= high else f"brain mask of {ml:.0f} ml, not {low:.0f} to {high:.0f}"
 
 
 def prepare_masks(bits: Image, count: int, prepared: Prepared) -> Array:

@@ -11,10 +11,10 @@ import nibabel as nib
 import numpy as np
 
 from flairflow.errors import ScanError
+from flairflow.images.ants import FLIP, from_itk_parameters, to_ants
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import resample
-from flairflow.registration.ants_images import FLIP, from_itk_parameters, to_ants
-from flairflow.registration.transforms import write_transform
+from flairflow.images.transforms import write_transform
 
 
 @dataclass(frozen=True, eq=False)

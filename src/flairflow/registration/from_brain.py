@@ -10,9 +10,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from flairflow.errors import ScanError
+from flairflow.images.ants import orthonormal
 from flairflow.images.grid import Array, Image
 from flairflow.images.resample import crop, ras_grid, resample
-from flairflow.registration.ants_images import orthonormal
 from flairflow.registration.ants_registration import deform, optimise
 from flairflow.registration.pose import climb, coarse_image, compare, correlation, values_at, world_points
 from flairflow.registration.template import SCALES, TemplateAlignment, load_template, quality

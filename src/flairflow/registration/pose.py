@@ -13,10 +13,10 @@ import numpy as np
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
+from flairflow.images.ants import orthonormal
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import ras_grid, resample
 from flairflow.images.values import usual
-from flairflow.registration.ants_images import orthonormal
 
 # Steps that move the cortex by about as much, so that one unit means the same everywhere: mm, radians, log scale.
 UNITS = np.array([4.0, 4.0, 4.0, 0.05, 0.05, 0.05, 0.04])

@@ -8,7 +8,6 @@ from scipy import ndimage
 
 from flairflow.images.grid import Array, Image
 from flairflow.registration.ants_registration import optimise
-from flairflow.registration.brain import signed_distance
 from flairflow.registration.pose import (
     centre_of_tissue,
     coarse_image,
@@ -20,6 +19,7 @@ from flairflow.registration.pose import (
     seeded_starts,
     working_image,
 )
+from flairflow.registration.template_brain import signed_distance
 
 WORKING_SPACING = 2.0
 

@@ -12,11 +12,11 @@ import numpy as np
 from scipy import ndimage
 
 from flairflow.files import atomic
+from flairflow.images.ants import FLIP
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import ras_grid, resample
-from flairflow.registration.ants_images import FLIP
+from flairflow.images.transforms import write_transform
 from flairflow.registration.ants_registration import Warp, deform, optimise
-from flairflow.registration.brain import refined_brain
 from flairflow.registration.pose import (
     Sample,
     centre_of_tissue,
@@ -28,7 +28,7 @@ from flairflow.registration.pose import (
     values_at,
     working_image,
 )
-from flairflow.registration.transforms import write_transform
+from flairflow.registration.template_brain import refined_brain
 
 TEMPLATE = "MNI152"
 

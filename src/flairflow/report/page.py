@@ -27,9 +27,9 @@ from flairflow.comparison.tables.main_table import blocks, grid_note
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import atomic, write_text
+from flairflow.images.overlays import write_mosaic
 from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
-from flairflow.report.mosaics import write_mosaic
 from flairflow.report.previews import in_its_place
 from flairflow.report.scans import read_segmented
 from flairflow.report.summary import scored, write_summary

@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from flairflow.config.models import Config
+from flairflow.network.activation import Activation, channels
 from flairflow.paths import Results
 from flairflow.requests.network import Network, predicting, training
 from flairflow.tables import read_table
-from flairflow.training.activation import Activation, channels
 from flairflow.training.budget import with_budget
 from flairflow.training.entries import ensemble_parts, entry
 from flairflow.training.folders import model_folders

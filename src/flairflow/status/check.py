@@ -15,7 +15,7 @@ from flairflow.cohort.places import nearest_folder
 from flairflow.cohort.scan import Scan
 from flairflow.cohort.withdrawn import without_withdrawn
 from flairflow.config import Config, read_config
-from flairflow.config.where import with_lines
+from flairflow.config.line_numbers import with_lines
 from flairflow.dag import check_all
 from flairflow.errors import ConfigError, in_short
 from flairflow.status.forecast import Forecast, forecast

@@ -11,10 +11,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from flairflow.errors import ConfigError
-from flairflow.inference.sliding_window import predict_logits
-from flairflow.training.activation import Activation
-from flairflow.training.device import arrange, choose_device, resolve_precision
-from flairflow.training.model_folder import Model
+from flairflow.network.activation import Activation
+from flairflow.network.device import arrange, choose_device, resolve_precision
+from flairflow.network.model import Model
+from flairflow.network.sliding_window import predict_logits
 from flairflow.training.patches import read_known
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Task, fully_annotated

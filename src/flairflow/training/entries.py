@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from flairflow.config.models import Config, StrategySettings
 from flairflow.errors import ConfigError
+from flairflow.network.activation import tell_apart
 from flairflow.training.strategies import Part, Strategy, Task, fully_annotated, names, strategy
 
 # What an entry says as `init` that does not start from the model of `training.init`.
@@ -106,11 +107,6 @@ def parts_before(config: Config, name: str, part: str, taught: bool = True) -> s
 def task_of(config: Config, part: Part) -> Task:
     """What the network of a part is to learn."""
     return Task(config.labels, config.precedence, part.classes)
-
-
-def tell_apart(kinds: Collection[tuple[str, ...]], labels: Sequence[str]) -> bool:
-    """Whether networks of these kinds, each given by its classes, make an ensemble: each label is known to one kind."""
-    return sorted(name for kind in kinds for name in kind) == sorted(labels)
 
 
 def check_entries(config: Config) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from flairflow.config.models import Config
+from flairflow.config.named_models import model_folder, read_plan
 from flairflow.errors import ConfigError
-from flairflow.network.boxed import model_folder, read_plan
+from flairflow.network.activation import tell_apart
 from flairflow.paths import MODEL_FILES, Results
-from flairflow.training.entries import Entry, ensemble_parts, entry, tell_apart
+from flairflow.training.entries import Entry, ensemble_parts, entry
 from flairflow.training.strategies import Part
 
 # Keys of a plan that what its jobs ask for follows from.

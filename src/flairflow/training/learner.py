@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 from flairflow.config.models import TrainingSettings
 from flairflow.files import atomic, write_text
+from flairflow.network.activation import channels
+from flairflow.network.architecture import build_network, load_body, network_weights, supervise
+from flairflow.network.device import arrange
 from flairflow.paths import CHECKPOINT
-from flairflow.training.activation import channels
-from flairflow.training.device import arrange
-from flairflow.training.network import build_network, load_body, network_weights, supervise
 from flairflow.training.pace import Pace, is_round
 from flairflow.training.patches import Patches
 from flairflow.training.scans import PreparedScan

@@ -19,11 +19,12 @@ from torch import Tensor
 from flairflow.config.models import PreprocessingSettings, TrainingSettings
 from flairflow.errors import ConfigError
 from flairflow.files import remove_partial, write_text
+from flairflow.network.device import choose_device, device_name, resolve_precision, share_threads
+from flairflow.network.model import Model
+from flairflow.network.plan import Init, Plan, Record
 from flairflow.paths import CHECKPOINT
 from flairflow.training.budget import with_budget
-from flairflow.training.device import choose_device, device_name, resolve_precision, share_threads
 from flairflow.training.learner import Learner
-from flairflow.training.model_folder import Init, Model, Plan, Record
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Part, Task
 

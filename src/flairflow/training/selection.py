@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from flairflow.config.models import TrainingSettings
 from flairflow.images.grid import Array
-from flairflow.inference.sliding_window import predict_probabilities
-from flairflow.training.activation import Activation
+from flairflow.network.activation import Activation
+from flairflow.network.sliding_window import predict_probabilities
 from flairflow.training.patches import read_known
 from flairflow.training.scans import PreparedScan
 from flairflow.training.strategies import Task

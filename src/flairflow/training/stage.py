@@ -13,6 +13,8 @@ from flairflow.cohort.scan import Scan
 from flairflow.cohort.sharding import shard_names, stage_rows
 from flairflow.config.models import Config
 from flairflow.files import write_text
+from flairflow.network.model import Model, load_model, load_record, model_hash, save_model
+from flairflow.network.plan import Init
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row
 from flairflow.training.calibration import calibrate
@@ -20,7 +22,6 @@ from flairflow.training.entries import Entry, entry, parts_before, task_of, teac
 from flairflow.training.folders import init_folder, keeps_heads, model_before
 from flairflow.training.folds import assign_folds
 from flairflow.training.loop import train
-from flairflow.training.model_folder import Init, Model, load_model, load_record, model_hash, save_model
 from flairflow.training.nearby import brought_nearby
 from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import validates

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from flairflow.comparison.figures.style import PAGE, Drawing, of_label, plain, say, short, styled
 from flairflow.images.grid import Array
-from flairflow.report.mosaics import COLOURS, Axial, outline, show
+from flairflow.images.overlays import COLOURS, Axial, outline, show
 
 # A slice without masks, the same with masks, and further ones with masks.
 ACROSS = 5

@@ -23,9 +23,9 @@ from flairflow.comparison.figures.style import Drawing, of_label, save
 from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import write_text
+from flairflow.images.overlays import Axial, axial
 from flairflow.metrics.registry import METRICS, Metric
 from flairflow.paths import GALLERY, Results
-from flairflow.report.mosaics import Axial, axial
 from flairflow.report.scans import read_segmented
 from flairflow.tables import read_table
 

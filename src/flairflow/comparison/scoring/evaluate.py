@@ -17,7 +17,7 @@ from flairflow.images.nifti import read_labels, read_map
 from flairflow.images.resample import resample
 from flairflow.metrics.compute import Scores, score_masks, score_probabilities
 from flairflow.paths import RULES, Results
-from flairflow.preprocessing.stage import read_prepared
+from flairflow.preprocessing.preprocess import read_prepared
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from flairflow.network.brain import BrainPlan, build_brain_network
+from flairflow.brain_mask.network import BrainPlan, build_brain_network
 from flairflow.network.making.examples import Material, WholeHeads
 from flairflow.network.making.loop import Recipe, learn
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from flairflow.brain_mask.network import network_input
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Array, Image
-from flairflow.network.brain import network_input
 from flairflow.simulation.heads.anatomies import Anatomy, load_anatomies, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from flairflow.files import atomic, write_text
-from flairflow.training.device import autocast, choose_device, resolve_precision
+from flairflow.network.device import autocast, choose_device, resolve_precision
 
 log = logging.getLogger(__name__)
 

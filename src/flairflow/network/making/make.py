@@ -13,15 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from flairflow.config.models import DefaultModelsSettings, PreprocessingSettings
+from flairflow.config.named_models import DEFAULT
 from flairflow.files import atomic, write_text
-from flairflow.network.boxed import DEFAULT
+from flairflow.network.device import choose_device, resolve_precision
 from flairflow.network.making.brain import make_brain_network
 from flairflow.network.making.examples import Material, Sources, load_material
 from flairflow.network.making.lesions import NETWORK, PATCH, SPACING, make_lesion_network
 from flairflow.network.making.loop import Recipe
 from flairflow.network.making.validate import brain_scores, lesion_scores
-from flairflow.training.device import choose_device, resolve_precision
-from flairflow.training.model_folder import Model, Plan, Record, save_model
+from flairflow.network.model import Model, save_model
+from flairflow.network.plan import Plan, Record
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flairflow.brain_mask.network import brain_mask, find_brain
 from flairflow.images.grid import Array, Image
-from flairflow.network.brain import brain_mask, find_brain
 from flairflow.network.making.examples import Material, drawn_brain
 from flairflow.network.making.lesions import SPACING
+from flairflow.network.model import Model
 from flairflow.simulation.heads.draw import draw_whole_head
-from flairflow.training.model_folder import Model
 
 
 def brain_scores(model: Path, held: Material, seed: int, count: int) -> dict[str, float]:
@@ -29,7 +29,7 @@ def brain_scores(model: Path, held: Material, seed: int, count: int) -> dict[str
 
 def lesion_scores(model: Model, held: Material, seed: int, count: int) -> dict[str, float]:
     """Over drawn brains: Dice of each label where it is there, and false ml of it where it is not."""
-    from flairflow.inference.sliding_window import predict_probabilities
+    from flairflow.network.sliding_window import predict_probabilities
 
     network, plan = model.network().float(), model.plan
     dice: dict[str, list[float]] = {label: [] for label in plan.labels}

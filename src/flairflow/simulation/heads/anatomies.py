@@ -193,7 +193,7 @@ def _template_coordinates(tissues: Array) -> Array:
     """
     import ants
 
-    from flairflow.registration.ants_images import to_ants
+    from flairflow.images.ants import to_ants
     from flairflow.registration.template import load_template as load_flair_template
 
     def contrast(groups: Sequence[tuple[tuple[int, ...], float]]) -> Array:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flairflow.config.models import Settings
 from flairflow.errors import ConfigError
-from flairflow.training.activation import Activation
+from flairflow.network.activation import Activation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from flairflow.brain_mask.methods import Brain, reference_brain
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config, RegistrationSettings
 from flairflow.images.grid import Image
 from flairflow.images.masks import encode
 from flairflow.images.nifti import read_image, write_image
+from flairflow.images.transforms import write_transform
 from flairflow.paths import Results, derivative
+from flairflow.registration.carried_masks import carry, known_voxels
 from flairflow.registration.coverage import brain_shown, partly_shown
 from flairflow.registration.from_brain import align_brain
-from flairflow.registration.masks import carry, known_voxels
-from flairflow.registration.reference_brain import Brain, reference_brain
 from flairflow.registration.rigid import Alignment, align_rigid
 from flairflow.registration.template import (
     TEMPLATE,
@@ -26,7 +27,6 @@ from flairflow.registration.template import (
     load_template,
     template_brain_mask,
 )
-from flairflow.registration.transforms import write_transform
 from flairflow.shards.run import Outcome
 
 LOW_QUALITY = "low registration quality"

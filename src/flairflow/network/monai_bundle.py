@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flairflow.files import write_text
+from flairflow.network.activation import channels
+from flairflow.network.architecture import network_arguments
+from flairflow.network.plan import Plan, Record
 from flairflow.paths import BUNDLE_FILES
-from flairflow.training.activation import channels
-from flairflow.training.network import network_arguments
-
-if TYPE_CHECKING:
-    from flairflow.training.model_folder import Plan, Record
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
@@ -132,7 +130,7 @@ def _preprocessing(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
-    # As `training.activation.probabilities`.
+    # As `network.activation.probabilities`.
     activation: list[dict[str, Any]] = [{"_target_": "Activationsd", "keys": "pred", plan.activation: True}]
     if plan.temperature != 1:
         cooler = {"_target_": "Lambdad", "keys": "pred", "func": f"$lambda logits: logits / {plan.temperature}"}

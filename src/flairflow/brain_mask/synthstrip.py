@@ -7,10 +7,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from flairflow.brain_mask.plausible import usable_brain
 from flairflow.errors import ConfigError, ScanError
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_labels
-from flairflow.preprocessing.prepare import usable_brain
 
 COMMANDS = ("mri_synthstrip", "nipreps-synthstrip")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flairflow.config.named_models import DEFAULT, default_model, model_folder, read_plan
 from flairflow.errors import ConfigError
-from flairflow.network.boxed import DEFAULT, default_model, model_folder, read_plan
 
 # What the images must be like for a network to see what it saw in training; brain masks are another matter.
 PREPARATION = ("spacing", "bias_correction", "bias_resolution")

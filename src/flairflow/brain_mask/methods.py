@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from flairflow.brain_mask.plausible import usable_brain
+from flairflow.brain_mask.synthstrip import synthstrip_brain_mask
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_labels
-from flairflow.preprocessing.prepare import usable_brain
-from flairflow.registration.synthstrip import synthstrip_brain_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ def reference_brain(image: Image, path: Path, source: str, provided: Path | None
     if source == "synthstrip":
         return Brain(synthstrip_brain_mask(path, image))
     if source == "network":
-        from flairflow.network.brain import brain_mask, find_brain
+        from flairflow.brain_mask.network import brain_mask, find_brain
 
         found = find_brain(image)
         return Brain(brain_mask(found, image.grid), found.doubt)

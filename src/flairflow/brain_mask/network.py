@@ -13,6 +13,7 @@ import numpy as np
 import pydantic
 from scipy import ndimage
 
+from flairflow.config.named_models import MODELS
 from flairflow.errors import ConfigError, ScanError
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import crop, ras_grid
@@ -20,7 +21,7 @@ from flairflow.images.resample import crop, ras_grid
 if TYPE_CHECKING:
     from torch import nn
 
-MODEL = Path(__file__).parent / "models" / "brain"
+MODEL = MODELS / "brain"
 
 # Voxel edge in mm of what the network reads.
 SPACING = 2.0
@@ -139,7 +140,7 @@ def network_input(image: Image, spacing: float = SPACING) -> Image:
 def build_brain_network(filters: Sequence[int]) -> nn.Module:
     """The network: one channel in, one out, the signed distance in mm."""
     from flairflow.config.models import NetworkSettings
-    from flairflow.training.network import build_network
+    from flairflow.network.architecture import build_network
 
     return build_network(NetworkSettings(filters=tuple(filters), deep_supervision=0), images=1, channels=1)
 
@@ -151,7 +152,7 @@ def load_brain_network(model: Path) -> tuple[nn.Module, BrainPlan]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from flairflow.training.network import load_network_weights
+    from flairflow.network.architecture import load_network_weights
 
     try:
         plan = BrainPlan.model_validate_json((model / "plan.json").read_text(encoding="utf-8"))

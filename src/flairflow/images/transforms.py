@@ -8,8 +8,8 @@ import numpy as np
 
 from flairflow.errors import ScanError
 from flairflow.files import write_text
+from flairflow.images.ants import from_itk_parameters, to_itk_parameters
 from flairflow.images.grid import Array
-from flairflow.registration.ants_images import from_itk_parameters, to_itk_parameters
 
 HEADER = "#Insight Transform File V1.0"
 READABLE = ("AffineTransform_double_3_3", "MatrixOffsetTransformBase_double_3_3")

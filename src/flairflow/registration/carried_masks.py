@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from flairflow.cohort.scan import Mask
+from flairflow.images.axis_order import brought_over
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.nifti import read_labels
-from flairflow.images.order import brought_over
 from flairflow.images.resample import resample
 
 

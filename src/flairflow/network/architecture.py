@@ -10,7 +10,7 @@ from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from flairflow.config.models import NetworkSettings
-from flairflow.training.norm import normalise_in_slabs
+from flairflow.network.instance_norm import normalise_in_slabs
 
 # DynUNet's names of the layers that give logits.
 HEADS = ("output_block.", "deep_supervision_heads.")

@@ -12,9 +12,9 @@ from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import memory_map, read_image, read_labels, write_image
+from flairflow.images.transforms import read_transform
 from flairflow.paths import Results, derivative
 from flairflow.preprocessing.prepare import INTENSITY_STEP, Prepared, prepare, prepare_masks, prepared_values
-from flairflow.registration.transforms import read_transform
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 

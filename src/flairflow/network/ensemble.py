@@ -12,11 +12,10 @@ from torch import Tensor
 
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Array
-from flairflow.inference.sliding_window import predict_probabilities
-from flairflow.training.activation import with_background
-from flairflow.training.device import PRECISIONS, arrange, choose_device, precision_name, resolve_precision
-from flairflow.training.entries import tell_apart
-from flairflow.training.model_folder import load_model, model_hash
+from flairflow.network.activation import tell_apart, with_background
+from flairflow.network.device import PRECISIONS, arrange, choose_device, precision_name, resolve_precision
+from flairflow.network.model import load_model, model_hash
+from flairflow.network.sliding_window import predict_probabilities
 
 
 class Ensemble:

@@ -1,4 +1,4 @@
-"""The model in the box: a lesion model that comes with the package, used when none is named. Light: the rules ask."""
+"""Models as users name them: a folder, or `default` for the one that comes with the package. Light: the rules ask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flairflow.paths import MODEL_FILES
 # Its name, wherever a model folder may be named.
 DEFAULT = "default"
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parents[1] / "network" / "models"
 
 
 def default_model() -> Path:

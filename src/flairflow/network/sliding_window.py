@@ -6,8 +6,8 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from flairflow.training.activation import Activation, probabilities
-from flairflow.training.device import arrange, autocast
+from flairflow.network.activation import Activation, probabilities
+from flairflow.network.device import arrange, autocast
 
 
 def predict_probabilities(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ Activation = Literal["softmax", "sigmoid"]
 def channels(activation: Activation, classes: int) -> int:
     """Output channels of a network: softmax needs one for background, sigmoid gives each class its own."""
     return classes + (activation == "softmax")
+
+
+def tell_apart(kinds: Collection[tuple[str, ...]], labels: Sequence[str]) -> bool:
+    """Whether networks of these kinds, each given by its classes, make an ensemble: each label is known to one kind."""
+    return sorted(name for kind in kinds for name in kind) == sorted(labels)
 
 
 def probabilities(logits: Tensor, activation: Activation, temperature: float = 1.0) -> Tensor:
