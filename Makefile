@@ -5,18 +5,18 @@ CORES ?= $(shell nproc 2> /dev/null || echo 2)
 ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test soak lint browser slurm clean
+.PHONY: demo test soak lint system clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --profile profiles/local --quiet rules progress
 	@echo "The report: results/report/index.html   Tables: results/tables   Masks: results/derivatives/flairflow"
 
-# Tests on SLURM, which mostly wait, run beside the others (tests/conftest.py says which).
-test: .venv/installed browser slurm lint
+# Two at a time; tests/conftest.py says which run beside which. The last lines say which were skipped, and why.
+test: .venv/installed lint
 	pytest -n 2
 
 # All of tests/slurm, over and over until something fails: make soak ROUNDS=10
-soak: .venv/installed slurm
+soak: .venv/installed
 	pytest -x -q -m "" tests/slurm --rounds $(ROUNDS)
 
 lint: .venv/installed
@@ -35,22 +35,14 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-# The report is tested in Chromium. Debian and Ubuntu: installed here when root; elsewhere those tests are skipped.
-browser:
-	@if command -v chromium chromium-browser google-chrome > /dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; \
-	else echo "No Chromium: the browser tests will be skipped. To run them: sudo apt-get install chromium"; fi
-
-# tests/slurm starts its own SLURM, from these packages. Debian and Ubuntu: installed here when root; elsewhere those
-# tests are skipped.
-SLURM := slurmctld slurmd slurm-client munge
-slurm:
-	@if PATH="$$PATH:/usr/sbin:/sbin"; which slurmctld slurmd sbatch munged > /dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM) > /dev/null \
-	  || echo "SLURM cannot be installed: its tests will be skipped."; \
-	else echo "No SLURM: its tests will be skipped. To run them: sudo apt-get install --no-install-recommends $(SLURM)"; fi
+# Programs that some tests drive, and skip without: Chromium, in which the report is looked at, and a SLURM, which
+# tests/slurm starts for itself. Debian and Ubuntu, as root.
+PACKAGES := chromium slurmctld slurmd slurm-client munge
+system:
+	@if PATH="$$PATH:/usr/sbin:/sbin"; which chromium slurmctld slurmd sbatch munged > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) > /dev/null; \
+	else echo "make system needs root and apt-get: sudo make system; elsewhere install $(PACKAGES)"; exit 1; fi
 
 clean:
 	rm -rf results demo .snakemake

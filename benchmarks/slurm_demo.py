@@ -3,7 +3,7 @@
     python benchmarks/slurm_demo.py FOLDER [UPDATES]
 
 Clones this repository's HEAD twice into FOLDER and runs the demonstration in both, by `--profile profiles/local` and by
-`--profile slurm` on the throw-away cluster of tests/slurm (its packages: `make slurm`); what is there already is not
+`--profile slurm` on the throw-away cluster of tests/slurm (its packages: `make system`); what is there already is not
 done again. A training has one thread in both, as the last digits of its sums depend on how many there are; jobs of the
 cluster are looked at every second or so instead of every twenty. Nothing else differs from what a user types.
 UPDATES cuts trainings short where the time for the demonstration's 400 is not there.

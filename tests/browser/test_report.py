@@ -24,7 +24,7 @@ QUIET = "--headless --no-sandbox --disable-gpu --disable-background-networking -
 def chromium() -> str:
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+        pytest.skip("no Chromium here; `sudo make system` installs it on Debian and Ubuntu")
     return found
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-INSTALL = "apt-get install --no-install-recommends slurmctld slurmd slurm-client munge"
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
 NODES = ("cpu1", "cpu2", "cpu3", "gpu1")
 

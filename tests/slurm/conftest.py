@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chain import CONFIG
-from slurm.cluster import INSTALL, Cluster, missing
+from slurm.cluster import Cluster, missing
 from slurm.runs import PREPARED, RECORD, SCANS, SHARD_SIZE, SHARDS, ClusterRun, copied, ledger
 
 
@@ -39,7 +39,9 @@ def this_round(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     if programs := missing():
-        pytest.skip(f"no SLURM here ({', '.join(programs)} missing); on Debian and Ubuntu, as root: {INSTALL}")
+        pytest.skip(
+            f"no SLURM here ({', '.join(programs)} missing); `sudo make system` installs it on Debian and Ubuntu"
+        )
     with Cluster() as started:
         yield started
 
