@@ -25,6 +25,7 @@ lint: .venv/installed
 	snakefmt --check Snakefile rules
 	mypy
 	lint-imports --no-cache
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # A local virtual environment with exactly the versions of requirements.lock.
 .venv/installed: requirements.lock pyproject.toml

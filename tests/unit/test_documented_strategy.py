@@ -1,4 +1,4 @@
-"""The worked example of docs/strategies.md is a strategy, and says what it does."""
+"""The worked example of docs/adding/strategy.md is a strategy, and says what it does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flairflow.training.strategies import Task, one_class_each, strategy
 
 
 def test_the_example_is_a_strategy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = re.findall(r"```python\n(.*?)```", (repository / "docs/strategies.md").read_text(), re.DOTALL)
+    found = re.findall(r"```python\n(.*?)```", (repository / "docs/adding/strategy.md").read_text(), re.DOTALL)
     assert len(found) == 1 and len(found[0].splitlines()) < 60
     (tmp_path / "half.py").write_text(found[0])
     monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
