@@ -120,7 +120,8 @@ def _summary(path: Path, said: Any) -> Summary:
 
 def _read_table(path: Path) -> Given:
     table = read_foreign_table(path)
-    lines = range(2, len(table) + 2)
+    # Taken out: pandas copies what is in `attrs` with every operation.
+    lines = table.attrs.pop("lines")
     table = _checked(path, table).assign(line=lines) if _is_tidy(table) else _tidied(path, table.assign(line=lines))
     table = table.assign(ensemble=path.stem) if "ensemble" not in table.columns else table
     keys = ["scan", "ensemble", "label", "metric"]

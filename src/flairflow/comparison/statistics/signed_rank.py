@@ -106,11 +106,15 @@ def _spectrum(count: int, tied: Ties) -> tuple[Array, Array]:
     slope = pi / modulus * np.sqrt((times * (ranks / step) ** 2).sum())
     least = np.sqrt(_NEGLIGIBLE)
     width = 1
-    while slope * width < max((count / 2) ** 0.5 - least, 0):
+    while slope * width < max((count / 2) ** 0.5 - least, 0) / 2:
         width *= 2
     middles = np.arange(0, modulus // 2 + width, width)
+    # At first by what F is at least whatever the ties add, as most are far from where it is small.
+    sines = np.maximum(np.abs(np.sin(2 * pi * middles / modulus / step)), 1 / (2 * count + 1))
+    smallest = (count + 0.5 - 0.5 / sines) / 2 - times[times > 1].sum()
+    middles = middles[np.sqrt(np.maximum(smallest, 0)) - slope * width / 2 <= least]
     while True:
-        near = np.sqrt(np.maximum(_sine_squares(pi * middles / modulus / step, count, tied), 0)) - slope * width / 2
+        near = np.sqrt(np.maximum(_sine_squares(pi * middles / modulus / step, ranks, times), 0)) - slope * width / 2
         middles = middles[near <= least]
         if width == 1:
             break
@@ -125,12 +129,15 @@ def _spectrum(count: int, tied: Ties) -> tuple[Array, Array]:
     return chosen, spectrum
 
 
-def _sine_squares(angles: Array, count: int, tied: Ties) -> Array:
-    """sum sin(rank * angle)^2 over all ranks: as if none were tied, which is a closed form, then mended for those."""
-    cosines = (_kernel(2 * angles, np.array([2 * count + 1]))[:, 0] - 1) / 2
-    for own in _parts(np.arange(len(tied)), len(angles)):
-        ranks, times = np.array(tied)[own].T
-        cosines += (np.cos(2 * np.outer(angles, ranks)) * (times - _kernel(2 * angles, times))).sum(axis=1)
+def _sine_squares(angles: Array, ranks: Array, times: Array) -> Array:
+    """sum times * sin(rank * angle)^2. Where few are tied as if none were, which is a closed form, then mended for
+    those."""
+    count, tied = int(times.sum()), np.flatnonzero(times > 1)
+    few = 3 * len(tied) < len(ranks)
+    cosines = (_kernel(2 * angles, np.array([2 * count + 1]))[:, 0] - 1) / 2 if few else np.zeros(len(angles))
+    for own in _parts(tied if few else np.arange(len(ranks)), len(angles)):
+        weights = times[own] - _kernel(2 * angles, times[own]) if few else times[own]
+        cosines += (np.cos(2 * np.outer(angles, ranks[own])) * weights).sum(axis=1)
     found: Array = (count - cosines) / 2
     return found
 
@@ -145,8 +152,9 @@ def _kernel(angles: Array, counts: Array) -> Array:
     """sin(count * angle) / sin(angle), (N, K), at multiples of pi its limit."""
     sines = np.sin(angles)[:, None]
     flat = np.abs(sines) < 1e-12
-    limit = counts * np.cos(np.outer(angles, counts - 1))
-    return np.where(flat, limit, np.sin(np.outer(angles, counts)) / np.where(flat, 1.0, sines))
+    found: Array = np.sin(np.outer(angles, counts)) / np.where(flat, 1.0, sines)
+    found[flat[:, 0]] = counts * np.cos(np.outer(angles[flat[:, 0]], counts - 1))
+    return found
 
 
 def _groups(count: int, tied: Ties) -> tuple[Array, Array]:

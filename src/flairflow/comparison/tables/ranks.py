@@ -128,21 +128,20 @@ class _Ranked:
 
 
 def _shares(draws: Array) -> Array:
-    """Of draws of mean ranks (R, K), how often each of K takes each place: (K, K)."""
+    """Of draws of mean ranks (R, K), how often each of K takes each place: (K, K). Who ties has an equal part of all
+    their places, `first` to `last`."""
     count = draws.shape[1]
-    order = np.argsort(draws, axis=1)
-    first = np.empty(draws.shape, int)
-    np.put_along_axis(first, order, np.arange(count), axis=1)
-    tied = np.ones(draws.shape, int)
-    close = (np.diff(np.take_along_axis(draws, order, axis=1), axis=1) <= _ROUNDING).any(axis=1)
-    ahead = draws[close, None] - draws[close][:, :, None]
-    first[close] = (ahead < -_ROUNDING).sum(axis=2)
-    tied[close] = (np.abs(ahead) <= _ROUNDING).sum(axis=2)
-    # Who ties has an equal part of all their places: it is added at the first of these and ends after the last.
-    columns = np.arange(count) * (count + 1)
-    begins, ends = ((columns + place).ravel() for place in (first, first + tied))
-    parts = (1 / tied).ravel()
-    size = count * (count + 1)
-    changes = np.bincount(begins, parts, size) - np.bincount(ends, parts, size)
-    shares: Array = np.cumsum(changes.reshape(count, count + 1), axis=1)[:, :count] / len(draws)
-    return np.clip(shares, 0, 1)
+    columns = np.ascontiguousarray(draws.T)
+    below, above = columns - _ROUNDING, columns + _ROUNDING
+    first, last = np.zeros((2, *columns.shape), np.int16)
+    for other in columns:
+        first += other < below
+        last += other <= above
+    size = count + 1
+    at = (np.arange(count)[:, None] * size + first) * size + last
+    times = np.bincount(at.ravel(), minlength=count * size**2).reshape(count, size, size)
+    places = np.arange(count)
+    begin, end = np.triu_indices(size, 1)
+    taken = (begin[:, None] <= places) & (places < end[:, None])
+    shares: Array = (times[:, begin, end] / (end - begin)) @ taken / len(draws)
+    return shares
