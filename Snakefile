@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 from flairflow import dag
 from flairflow.cohort.sharding import shard_names
 from flairflow.paths import BUNDLE_FILES, FIGURES, MODEL_FILES, Results, dictionary
-from flairflow.training.entries import entry, teacher
+from flairflow.training.configured_strategies import entry, teacher
 
 min_version("9.27")
 

@@ -20,14 +20,14 @@ from flairflow.brain_mask.network import MODEL, brain_mask, find_brain
 from flairflow.config.named_models import default_model
 from flairflow.config.simulation import SimulatedDataset
 from flairflow.images.grid import Array, Image
-from flairflow.network.making.examples import Material, Sources, load_material
-from flairflow.network.making.validate import brain_scores, lesion_scores
 from flairflow.network.model import load_model
 from flairflow.simulation.anatomy import Traits
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.rater import draw_rater
 from flairflow.simulation.scanner import draw_scanner
 from flairflow.simulation.session import make_session
+from flairflow.training.default_models.examples import Material, Sources, load_material
+from flairflow.training.default_models.validate import brain_scores, lesion_scores
 
 SEED = 77  # no training used it
 

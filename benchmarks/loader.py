@@ -56,11 +56,12 @@ from flairflow.network.device import choose_device, device_name, share_threads
 from flairflow.preprocessing.prepare import INTENSITY_STEP, standardise
 from flairflow.simulation.fields import smooth_noise
 from flairflow.training import loop
-from flairflow.training.augmentation import Augmentation
+from flairflow.training.data.augmentation import Augmentation
+from flairflow.training.data.patches import Patches, shape_of
+from flairflow.training.data.prepared_scan import PreparedScan
 from flairflow.training.learner import Learner
-from flairflow.training.patches import Patches, shape_of
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task, one_class_each, strategy
+from flairflow.training.strategies import strategy
+from flairflow.training.strategy import Task, one_class_each
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LABELS = ("first", "second")

@@ -37,7 +37,7 @@ from flairflow.images.nifti import write_image
 from flairflow.paths import Results
 from flairflow.tables import read_table, records
 from flairflow.training.budget import with_budget
-from flairflow.training.entries import entry, task_of
+from flairflow.training.configured_strategies import entry, task_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RENAMED = {"WMH": "WMH2017"}

@@ -38,7 +38,7 @@ def simulate(options: Namespace) -> None:
 
 
 def make_models(options: Namespace) -> None:
-    from flairflow.network.making.make import make_models
+    from flairflow.training.default_models.make import make_models
 
     config = read_config(options.config)
     results = Results(config.results)
@@ -95,7 +95,7 @@ def preprocess(options: Namespace) -> None:
 
 
 def train(options: Namespace) -> None:
-    from flairflow.training.stage import train_model
+    from flairflow.training.train import train_model
 
     config = read_config(options.config)
     results = Results(config.results)
@@ -365,7 +365,7 @@ def _shard(options: Namespace) -> tuple[Config, Results, list[Scan]]:
 
 def _ensemble(name: str, config: Config) -> Ensemble:
     from flairflow.network.ensemble import Ensemble
-    from flairflow.training.folders import model_folders
+    from flairflow.training.ensemble_members import model_folders
 
     return Ensemble(model_folders(config, name), config.segmentation.precision)
 

@@ -29,8 +29,8 @@ from flairflow.requests.site import blocks_of, check_site
 from flairflow.requests.submission import watch_submission
 from flairflow.shards.unexpected import last_word
 from flairflow.tables import read_table
-from flairflow.training.entries import check_entries, entry
-from flairflow.training.folders import (
+from flairflow.training.configured_strategies import check_entries, entry
+from flairflow.training.ensemble_members import (
     check_given_models,
     check_inits,
     given_models,

@@ -20,10 +20,11 @@ from flairflow.images.nifti import write_image
 from flairflow.report.counts import cohort_counts
 from flairflow.shards.ledger import Row, read_ledger
 from flairflow.tables import read_table
-from flairflow.training.patches import Patches, read, read_teacher, shape_of
-from flairflow.training.scans import PreparedScan
-from flairflow.training.stage import prepared_scan
-from flairflow.training.strategies import Annotations, Part, Task, one_class_each, strategy
+from flairflow.training.data.patches import Patches, read, read_teacher, shape_of
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.strategies import strategy
+from flairflow.training.strategy import Annotations, Part, Task, one_class_each
+from flairflow.training.train import prepared_scan
 
 LABELS = ("WMH", "ISL")
 TASK = Task(LABELS, ("ISL", "WMH"), one_class_each(LABELS))

@@ -26,11 +26,11 @@ from flairflow.network.model import Model, load_model
 from flairflow.paths import Results
 from flairflow.shards.ledger import read_ledgers
 from flairflow.tables import read_table
-from flairflow.training.entries import ensemble_parts, entry
-from flairflow.training.patches import read, shape_of
-from flairflow.training.scans import PreparedScan
-from flairflow.training.stage import prepared_scan
+from flairflow.training.configured_strategies import ensemble_parts, entry
+from flairflow.training.data.patches import read, shape_of
+from flairflow.training.data.prepared_scan import PreparedScan
 from flairflow.training.strategies import names
+from flairflow.training.train import prepared_scan
 
 LABELS = ["Bright", "Scar", "Hole"]
 UPDATES = 200

@@ -45,7 +45,7 @@ from flairflow.shards import state
 from flairflow.shards.ledger import Row, write_ledger
 from flairflow.status.slurm import queue
 from flairflow.tables import read_table
-from flairflow.training.folders import check_given_models
+from flairflow.training.ensemble_members import check_given_models
 
 
 def snakemake(

@@ -13,7 +13,7 @@ from flairflow.config import load_config, named_models
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
 from flairflow.requests.load import _members
-from flairflow.training.folders import check_given_models, check_inits, model_folders
+from flairflow.training.ensemble_members import check_given_models, check_inits, model_folders
 
 
 @pytest.fixture

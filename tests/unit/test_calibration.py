@@ -20,9 +20,9 @@ from flairflow.network.model import Model
 from flairflow.network.plan import Plan, Record
 from flairflow.network.sliding_window import predict_logits
 from flairflow.training.calibration import calibrate, fit_temperature, nll
-from flairflow.training.patches import read
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task, one_class_each
+from flairflow.training.data.patches import read
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.strategy import Task, one_class_each
 
 LABELS = ("A", "B")
 TASK = Task(LABELS, ("B", "A"), one_class_each(LABELS))

@@ -10,7 +10,8 @@ import torch
 
 from flairflow.training import strategies
 from flairflow.training.losses import marginal_loss
-from flairflow.training.strategies import Task, one_class_each, strategy
+from flairflow.training.strategies import strategy
+from flairflow.training.strategy import Task, one_class_each
 
 
 def test_the_example_is_a_strategy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.ensemble import Ensemble
 from flairflow.network.model import Model, load_model, save_model
 from flairflow.network.plan import Plan, Record
-from flairflow.training.folders import check_given_models
+from flairflow.training.ensemble_members import check_given_models
 
 
 def make_folder(folder: Path, seed: int, **changed: Any) -> Path:

@@ -12,8 +12,15 @@ from flairflow.config import Config, load_config, read_config
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
 from flairflow.paths import Results
-from flairflow.training.entries import check_entries, ensemble_parts, entry, parts_before, teacher, teachers
-from flairflow.training.folders import fold_folders, model_before, model_folders
+from flairflow.training.configured_strategies import (
+    check_entries,
+    ensemble_parts,
+    entry,
+    parts_before,
+    teacher,
+    teachers,
+)
+from flairflow.training.ensemble_members import fold_folders, model_before, model_folders
 from flairflow.training.strategies import names
 
 EVERYTHING: dict[str, Any] = {

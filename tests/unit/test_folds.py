@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flairflow.cohort.scan import Mask, Scan
-from flairflow.training.folds import assign_folds
+from flairflow.training.data.folds import assign_folds
 
 KNOWN, MISSING = Mask("mask", "m"), Mask("missing")
 

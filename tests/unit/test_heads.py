@@ -15,16 +15,17 @@ from flairflow.config.models import DefaultModelsSettings
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Grid, Image
 from flairflow.network.architecture import build_network, load_network_weights, network_weights
-from flairflow.network.making import make
-from flairflow.network.making.brain import distance_loss
-from flairflow.network.making.examples import Brains, Material, WholeHeads
-from flairflow.network.making.lesions import NETWORK, WEIGHT, lesion_loss, without_weights
-from flairflow.network.making.loop import Recipe, learn
 from flairflow.network.model import load_model
 from flairflow.simulation.heads.acquire import Protocol, sample_slices
-from flairflow.simulation.heads.anatomies import NAMES, STEP, Anatomy, load_anatomies, standard_mask, template_anatomy
+from flairflow.simulation.heads.anatomies import NAMES, STEP, Anatomy, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes
+from flairflow.training.default_models import make
+from flairflow.training.default_models.brain import distance_loss
+from flairflow.training.default_models.examples import Brains, Material, WholeHeads
+from flairflow.training.default_models.label_maps import load_anatomies
+from flairflow.training.default_models.lesions import NETWORK, WEIGHT, lesion_loss, without_weights
+from flairflow.training.default_models.loop import Recipe, learn
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from monai.losses import DiceCELoss, DiceLoss
 from torch import Tensor
 
 from flairflow.network.architecture import supervise
+from flairflow.training.data.targets import class_numbers
 from flairflow.training.losses import (
     class_adaptive_loss,
     class_conditional_loss,
@@ -25,7 +26,6 @@ from flairflow.training.losses import (
     multiclass_loss,
     soft_multiclass_loss,
 )
-from flairflow.training.targets import class_numbers
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

@@ -10,7 +10,7 @@ import pytest
 from flairflow.config.models import Config
 from flairflow.training import strategies
 
-ABOUT_LABELS = ("network/making/", "simulation/", "config/simulation.py")
+ABOUT_LABELS = ("training/default_models/", "simulation/", "config/simulation.py")
 
 
 def modules(repository: Path) -> list[Path]:

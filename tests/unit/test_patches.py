@@ -17,11 +17,11 @@ from flairflow.config.models import AugmentationSettings, NetworkSettings, Train
 from flairflow.files import on_scratch
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import write_image
-from flairflow.training.augmentation import Augmentation
-from flairflow.training.nearby import brought_nearby
-from flairflow.training.patches import Patches, read, shape_of
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task
+from flairflow.training.data.augmentation import Augmentation
+from flairflow.training.data.local_copies import brought_nearby
+from flairflow.training.data.patches import Patches, read, shape_of
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.strategy import Task
 
 LABELS = ("A", "B")
 TASK = Task(LABELS, ("B", "A"), {"A": ("A",), "B": ("B",)})

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from flairflow.errors import ConfigError
 from flairflow.network.activation import channels, probabilities
-from flairflow.training.strategies import Annotations, Part, Task, names, one_class_each, strategy
-from flairflow.training.targets import fill_missing
+from flairflow.training.data.targets import fill_missing
+from flairflow.training.strategies import names, strategy
+from flairflow.training.strategy import Annotations, Part, Task, one_class_each
 
 LABELS = ("WMH", "ISL")
 TASK = Task(LABELS, ("ISL", "WMH"), one_class_each(LABELS))
@@ -191,8 +192,9 @@ def test_a_voxel_ignored_for_any_label_is_ignored_by_softmax() -> None:
 
 def test_the_registry_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from flairflow.training.strategies import names, strategy; import flairflow.training.scans, "
-        "flairflow.training.entries, flairflow.training.folders; "
+        "import sys; from flairflow.training.strategies import names, strategy; "
+        "import flairflow.training.data.prepared_scan, "
+        "flairflow.training.configured_strategies, flairflow.training.ensemble_members; "
         "[strategy(n).parts(('A', 'B'), strategy(n).options()) for n in names()]; "
         "heavy = {'torch', 'monai', 'lightning', 'numpy'} & set(sys.modules); "
         "assert not heavy, heavy"

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from flairflow.training.strategies import Annotations, Part, Task, one_class_each, strategy
-from flairflow.training.targets import class_targets, soft_targets
+from flairflow.training.data.targets import class_targets, soft_targets
+from flairflow.training.strategies import strategy
+from flairflow.training.strategy import Annotations, Part, Task, one_class_each
 
 LABELS = ("A", "B")
 PRECEDENCE = ("B", "A")

@@ -28,13 +28,14 @@ from flairflow.network.architecture import HEADS, build_network, network_weights
 from flairflow.network.device import resolve_precision, share_threads
 from flairflow.network.model import Model
 from flairflow.training import learner, loop, selection
+from flairflow.training.data.patches import Patches
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.data.targets import class_numbers
 from flairflow.training.learner import Learner
 from flairflow.training.loop import train
 from flairflow.training.losses import marginal_loss
-from flairflow.training.patches import Patches
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Part, Task, one_class_each, strategy
-from flairflow.training.targets import class_numbers
+from flairflow.training.strategies import strategy
+from flairflow.training.strategy import Part, Task, one_class_each
 
 LABELS = ("A", "B")
 SETTINGS = TrainingSettings(

@@ -36,9 +36,9 @@ from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.preprocess import write_prepared
 from flairflow.shards.ledger import Row, read_ledger, write_ledger
 from flairflow.tables import to_tsv
-from flairflow.training.folders import check_inits, fold_folders, model_folders
-from flairflow.training.folds import assign_folds
-from flairflow.training.stage import _say_what_changed, train_model
+from flairflow.training.data.folds import assign_folds
+from flairflow.training.ensemble_members import check_inits, fold_folders, model_folders
+from flairflow.training.train import _say_what_changed, train_model
 
 LABELS, SHAPE = ("A", "B"), (20, 20, 20)
 STRATEGIES: dict[str, Any] = {

@@ -21,7 +21,7 @@ from flairflow.paths import SOFTWARE, Results, derivative
 from flairflow.preprocessing.preprocess import read_prepared
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
-from flairflow.training.targets import fill_missing
+from flairflow.training.data.targets import fill_missing
 
 STEP = 1 / 255
 
@@ -30,7 +30,7 @@ def pseudolabel_scan(scan: Scan, prepared: Row, teaching: Teaching, config: Conf
     """Write the probabilities of background and every label of one prepared scan, uint8 (X, Y, Z, 1 + L) on its grid.
 
     Where a lesion that fills in a missing mask is smaller than the teacher passes on, all of them are 0: nothing is
-    said. What fills in each missing mask (`training.targets.fill_missing`) is measured in ml. Raises ScanError.
+    said. What fills in each missing mask (`training.data.targets.fill_missing`) is measured in ml. Raises ScanError.
     """
     ready = read_prepared(scan, prepared, results)
     ensemble = teaching.ensemble(scan)

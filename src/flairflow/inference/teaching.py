@@ -7,9 +7,9 @@ from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.network.ensemble import Ensemble
 from flairflow.paths import Results
-from flairflow.training.entries import ensemble_parts
-from flairflow.training.folders import fold_folders
-from flairflow.training.folds import assign_folds
+from flairflow.training.configured_strategies import ensemble_parts
+from flairflow.training.data.folds import assign_folds
+from flairflow.training.ensemble_members import fold_folders
 
 
 class Teaching:

@@ -15,7 +15,7 @@ from flairflow.config.models import Config
 from flairflow.paths import Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row
-from flairflow.training.entries import teachers
+from flairflow.training.configured_strategies import teachers
 
 
 def cohort_counts(scans: Sequence[Scan], registered: Mapping[str, Row], labels: Sequence[str]) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from flairflow.paths import Results
 from flairflow.requests.network import Network, predicting, training
 from flairflow.tables import read_table
 from flairflow.training.budget import with_budget
-from flairflow.training.entries import ensemble_parts, entry
-from flairflow.training.folders import model_folders
+from flairflow.training.configured_strategies import ensemble_parts, entry
+from flairflow.training.ensemble_members import model_folders
 
 # The box around a brain (mm^3), which the prepared grid covers, and around a head, which an image covers.
 BRAIN_MM3, HEAD_MM3 = 5.0e6, 12.6e6

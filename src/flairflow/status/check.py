@@ -19,7 +19,7 @@ from flairflow.config.line_numbers import with_lines
 from flairflow.dag import check_all
 from flairflow.errors import ConfigError, in_short
 from flairflow.status.forecast import Forecast, forecast
-from flairflow.training.folders import model_folders
+from flairflow.training.ensemble_members import model_folders
 
 
 def show_check(path: Path) -> None:

@@ -22,7 +22,7 @@ from flairflow.status.cohort import read_cohort
 from flairflow.status.plan import Job, plan
 from flairflow.status.reading import Reader
 from flairflow.tables import write_table
-from flairflow.training.entries import teachers
+from flairflow.training.configured_strategies import teachers
 
 # Bytes: of masks and transforms by voxel of the native image (compressed), and of a map of probabilities.
 MASK_BYTES, MAP_BYTES = 0.1, 6e6

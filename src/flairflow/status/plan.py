@@ -9,7 +9,7 @@ from pathlib import Path
 from flairflow.config.models import Config
 from flairflow.paths import MODEL_FILES, Results
 from flairflow.status.cohort import Cohort, Shard
-from flairflow.training.entries import Entry, ensemble_parts, entry, teacher
+from flairflow.training.configured_strategies import Entry, ensemble_parts, entry, teacher
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from flairflow.network.activation import Activation
 from flairflow.network.device import arrange, choose_device, resolve_precision
 from flairflow.network.model import Model
 from flairflow.network.sliding_window import predict_logits
-from flairflow.training.patches import read_known
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task, fully_annotated
+from flairflow.training.data.patches import read_known
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.strategy import Task, fully_annotated
 
 log = logging.getLogger(__name__)
 

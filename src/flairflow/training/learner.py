@@ -22,11 +22,11 @@ from flairflow.network.activation import channels
 from flairflow.network.architecture import build_network, load_body, network_weights, supervise
 from flairflow.network.device import arrange
 from flairflow.paths import CHECKPOINT
+from flairflow.training.data.patches import Patches
+from flairflow.training.data.prepared_scan import PreparedScan
 from flairflow.training.pace import Pace, is_round
-from flairflow.training.patches import Patches
-from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import selection_score, validate, validates
-from flairflow.training.strategies import Annotations, Part, Task
+from flairflow.training.strategy import Annotations, Part, Task
 
 log = logging.getLogger(__name__)
 

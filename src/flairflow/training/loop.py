@@ -24,9 +24,9 @@ from flairflow.network.model import Model
 from flairflow.network.plan import Init, Plan, Record
 from flairflow.paths import CHECKPOINT
 from flairflow.training.budget import with_budget
+from flairflow.training.data.prepared_scan import PreparedScan
 from flairflow.training.learner import Learner
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Part, Task
+from flairflow.training.strategy import Part, Task
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from flairflow.config.models import TrainingSettings
 from flairflow.images.grid import Array
 from flairflow.network.activation import Activation
 from flairflow.network.sliding_window import predict_probabilities
-from flairflow.training.patches import read_known
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Task
+from flairflow.training.data.patches import read_known
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.strategy import Task
 
 # With this much false lesion in a scan that has none, its score is one half.
 TOLERATED_ML = 1.0

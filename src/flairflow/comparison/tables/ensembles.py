@@ -13,7 +13,7 @@ from flairflow.comparison.tables.summary import summarise
 from flairflow.config.models import Config
 from flairflow.paths import MODEL_FILES, Results
 from flairflow.tables import Column, column, read_table, write_table
-from flairflow.training.folders import model_folders
+from flairflow.training.ensemble_members import model_folders
 
 _, _, RECORD = MODEL_FILES
 

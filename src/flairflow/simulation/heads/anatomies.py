@@ -1,9 +1,8 @@
-"""Label maps of whole heads, and what is worked out of each once: brain, distances, coordinates in the template."""
+"""What heads are drawn from: tissues, distances to the brain and its ventricles, places in the template."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +10,6 @@ import numpy as np
 from scipy import ndimage
 
 from flairflow.errors import ConfigError
-from flairflow.files import atomic
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.resample import crop, ras_grid, resample
 from flairflow.simulation.template import load_template
@@ -79,29 +77,6 @@ class Anatomy:
     template: Array
 
 
-def load_anatomies(folder: Path, cache: Path) -> list[Anatomy]:
-    """The label maps `*.nii.gz` of a folder; what was worked out of them before is read from the folder `cache`.
-
-    The first time takes about a minute a head. Raises ConfigError where there is none.
-    """
-    paths = sorted(folder.glob("*.nii.gz"))
-    if not paths:
-        raise ConfigError(f"anatomies: no label map (*.nii.gz) in {folder}")
-    return [load_anatomy(path, cache) for path in paths]
-
-
-def load_anatomy(path: Path, cache: Path) -> Anatomy:
-    """One label map, from the cache where it is there."""
-    kept = cache / f"{path.name.removesuffix('.nii.gz')}.npz"
-    if not kept.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        anatomy = _work_out(path)
-        with atomic(kept) as partial, partial.open("wb") as file:
-            np.savez(file, **{field.name: getattr(anatomy, field.name) for field in fields(anatomy)})
-    with np.load(kept, allow_pickle=False) as stored:
-        return Anatomy(**{field.name: stored[field.name] for field in fields(Anatomy)})
-
-
 def template_anatomy() -> Anatomy:
     """The template's own head, for where there are no label maps: a smooth brain in a plain skull, without a face."""
     template = load_template()
@@ -114,7 +89,7 @@ def template_anatomy() -> Anatomy:
 
     grey, white, outside = at(template.grey, 0.0), at(template.white, 0.0), at(template.outside, 30.0)
     ventricle, fluid = at(template.ventricle, 60.0), at(template.fluid, 0.0)
-    x, y, z = (axis.astype(np.float32) for axis in _coordinates(grid))
+    x, y, z = (axis.astype(np.float32) for axis in coordinates(grid))
     tissue = (grey + white > 0.5) & (fluid < 0.5) & (ventricle > 0)
     low = z < -25 - 0.3 * (y + 40)
     tissues = np.full(grid.shape, NAMES.index("air"), np.uint8)
@@ -133,22 +108,11 @@ def template_anatomy() -> Anatomy:
     ):
         tissues[where] = NAMES.index(name)
     coarse = np.stack(np.broadcast_arrays(x, y, z))[:, ::2, ::2, ::2]
-    return _anatomy(tissues, coarse)
+    return build_anatomy(tissues, coarse)
 
 
-def _work_out(path: Path) -> Anatomy:
-    image = nib.as_closest_canonical(nib.load(path))
-    labels = np.asarray(image.dataobj).astype(np.int16)
-    low, high = (ends(np.argwhere(labels > 0), axis=0) for ends in (np.min, np.max))
-    labels = np.pad(labels[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))], 4)
-    table = np.full(max(1024, int(labels.max()) + 1), NAMES.index("soft tissue"), np.uint8)
-    for number, values in enumerate(TISSUES.values()):
-        table[list(values)] = number
-    tissues = table[labels]
-    return _anatomy(tissues, _template_coordinates(tissues[::2, ::2, ::2]))
-
-
-def _anatomy(tissues: Array, template: Array) -> Anatomy:
+def build_anatomy(tissues: Array, template: Array) -> Anatomy:
+    """From tissues (X, Y, Z), indices into NAMES at 1 mm, and MNI152 coordinates (3, x, y, z) of every second voxel."""
     brain = np.isin(tissues, BRAIN)
     brain = _closed(_largest(brain))
     surface = ndimage.distance_transform_edt(brain) - ndimage.distance_transform_edt(~brain)
@@ -164,7 +128,7 @@ def _anatomy(tissues: Array, template: Array) -> Anatomy:
     )
 
 
-def _coordinates(grid: Grid) -> Array:
+def coordinates(grid: Grid) -> Array:
     """World coordinates (3, X, Y, Z) of the voxels of a grid, mm."""
     voxels = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")).reshape(3, -1)
     points: Array = (grid.affine[:3, :3] @ voxels + grid.affine[:3, 3:]).reshape(3, *grid.shape)
@@ -183,46 +147,6 @@ def _closed(mask: Array) -> Array:
     widened = ndimage.distance_transform_edt(~padded) <= CLOSING
     closed = ndimage.distance_transform_edt(widened) > CLOSING
     filled: Array = ndimage.binary_fill_holes(closed | padded)[(slice(margin, -margin),) * 3]
-    return filled
-
-
-def _template_coordinates(tissues: Array) -> Array:
-    """MNI152 coordinates (3, x, y, z) of every voxel of a map at 2 mm, by a deformable registration (SyN) of tissues.
-
-    Outside the brain they go on from its nearest voxel; nothing is placed there.
-    """
-    import ants
-
-    from flairflow.images.ants import to_ants
-    from flairflow.registration.template import load_template as load_flair_template
-
-    def contrast(groups: Sequence[tuple[tuple[int, ...], float]]) -> Array:
-        levels = np.zeros(len(NAMES), np.float32)
-        for members, level in groups:
-            levels[list(members)] = level
-        return levels[tissues]
-
-    affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    fluid = tuple(NAMES.index(name) for name in ("ventricle", "third ventricle", "fourth ventricle", "csf"))
-    head = Image(contrast([(BRAIN, 1.0), (WHITE, 0.8), (fluid, 0.25)]), affine)
-    template = load_flair_template(2.0).image
-    fixed, moving = to_ants(head), to_ants(template)
-    found = ants.registration(fixed, moving, type_of_transform="SyN", reg_iterations=(40, 30, 10), random_seed=1)
-    points = _coordinates(template.grid)
-    carried = np.stack(
-        [
-            ants.apply_transforms(
-                fixed,
-                to_ants(Image(axis.astype(np.float32), template.affine)),
-                found["fwdtransforms"],
-                defaultvalue=999.0,
-            ).numpy()
-            for axis in points
-        ]
-    )
-    outside = (np.abs(carried) > 200).any(axis=0)
-    nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
-    filled: Array = carried[(slice(None), *nearest)]
     return filled
 
 

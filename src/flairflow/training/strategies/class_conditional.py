@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import (
-    Part,
-    Strategy,
-    class_conditional_loss,
-    known_targets,
-    one_class_each,
-    partly_annotated,
-)
+from flairflow.training.strategies import class_conditional_loss, known_targets
+from flairflow.training.strategy import Part, Strategy, one_class_each, partly_annotated
 
 
 def _parts(labels: Sequence[str], options: Settings) -> dict[str, Part]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import Part, Strategy, known_targets, marginal_loss, one_class_each, partly_annotated
+from flairflow.training.strategies import known_targets, marginal_loss
+from flairflow.training.strategy import Part, Strategy, one_class_each, partly_annotated
 
 
 def _parts(labels: Sequence[str], options: Settings) -> dict[str, Part]:

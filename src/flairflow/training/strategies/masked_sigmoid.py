@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import Part, Strategy, known_targets, one_class_each, partly_annotated
+from flairflow.training.strategies import known_targets
+from flairflow.training.strategy import Part, Strategy, one_class_each, partly_annotated
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from flairflow.config.models import Settings, Share
-from flairflow.training.strategies import (
-    Annotations,
-    Part,
-    Strategy,
-    Task,
-    known_targets,
-    marginal_loss,
-    one_class_each,
-    partly_annotated,
-)
+from flairflow.training.strategies import known_targets, marginal_loss
+from flairflow.training.strategy import Annotations, Part, Strategy, Task, one_class_each, partly_annotated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +30,7 @@ class Options(Settings):
 
 
 def _soft_targets(given: Annotations, task: Task, confidence: float) -> tuple[Tensor, Tensor, Tensor]:
-    from flairflow.training.targets import soft_targets
+    from flairflow.training.data.targets import soft_targets
 
     return soft_targets(given, task, confidence)
 

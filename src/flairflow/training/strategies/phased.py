@@ -8,14 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import (
+from flairflow.training.strategies import known_targets, multiclass_loss
+from flairflow.training.strategy import (
     Annotations,
     Part,
     Strategy,
     Task,
     fully_annotated,
-    known_targets,
-    multiclass_loss,
     one_class_each,
     partly_annotated,
 )

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from flairflow.config.models import Settings
-from flairflow.training.strategies import (
-    DEFAULT_TEACHER,
-    Annotations,
-    Part,
-    Strategy,
-    Task,
-    multiclass_loss,
-    one_class_each,
-    partly_annotated,
-)
+from flairflow.training.strategies import DEFAULT_TEACHER, multiclass_loss
+from flairflow.training.strategy import Annotations, Part, Strategy, Task, one_class_each, partly_annotated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +24,7 @@ class Options(Settings):
 
 
 def _targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    from flairflow.training.targets import filled_targets
+    from flairflow.training.data.targets import filled_targets
 
     return filled_targets(given, task)
 

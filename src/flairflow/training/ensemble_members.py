@@ -13,8 +13,8 @@ from flairflow.config.named_models import model_folder, read_plan
 from flairflow.errors import ConfigError
 from flairflow.network.activation import tell_apart
 from flairflow.paths import MODEL_FILES, Results
-from flairflow.training.entries import Entry, ensemble_parts, entry
-from flairflow.training.strategies import Part
+from flairflow.training.configured_strategies import Entry, ensemble_parts, entry
+from flairflow.training.strategy import Part
 
 # Keys of a plan that what its jobs ask for follows from.
 REQUESTED = ("preprocessing", "network", "activation", "patch", "overlap")

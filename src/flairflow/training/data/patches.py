@@ -18,10 +18,10 @@ from flairflow.config.models import TrainingSettings
 from flairflow.images.grid import Array
 from flairflow.images.masks import decode
 from flairflow.images.nifti import memory_map
-from flairflow.training.augmentation import Augmentation
-from flairflow.training.scans import PreparedScan
-from flairflow.training.strategies import Annotations, Task
-from flairflow.training.targets import class_targets, fill_missing
+from flairflow.training.data.augmentation import Augmentation
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.data.targets import class_targets, fill_missing
+from flairflow.training.strategy import Annotations, Task
 
 # Of each scan and class this many voxels at most are kept as patch centres: 16 kB each.
 CENTRES = 4096
@@ -114,7 +114,7 @@ def read(scan: PreparedScan, corner: Sequence[int], size: Sequence[int]) -> tupl
 
 def read_known(scan: PreparedScan, task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """A whole scan and what is known of it: images, float32 (C, X, Y, Z); brain, bool (X, Y, Z); and as
-    `training.targets.class_targets` gives them, class numbers (X, Y, Z), known classes (K) and ignored voxels."""
+    `training.data.targets.class_targets` gives them, class numbers (X, Y, Z), known classes (K) and ignored voxels."""
     image, (brain, bits, ignore) = read(scan, (0, 0, 0), shape_of(scan))
     annotated = torch.tensor([[label in scan.annotated for label in task.labels]])
     given = Annotations(bits[None], ignore[None], annotated, bits.new_zeros(1, 0, *bits.shape))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from flairflow.config.models import NetworkSettings
 from flairflow.network.architecture import build_network, supervise
-from flairflow.network.making.examples import Brains, Material
-from flairflow.network.making.loop import Recipe, learn
+from flairflow.training.default_models.examples import Brains, Material
+from flairflow.training.default_models.loop import Recipe, learn
 
 NETWORK = NetworkSettings(filters=(16, 32, 64, 128, 160), deep_supervision=1)
 SPACING, PATCH, PATCHES = 1.5, 80, 2

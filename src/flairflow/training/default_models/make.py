@@ -16,13 +16,13 @@ from flairflow.config.models import DefaultModelsSettings, PreprocessingSettings
 from flairflow.config.named_models import DEFAULT
 from flairflow.files import atomic, write_text
 from flairflow.network.device import choose_device, resolve_precision
-from flairflow.network.making.brain import make_brain_network
-from flairflow.network.making.examples import Material, Sources, load_material
-from flairflow.network.making.lesions import NETWORK, PATCH, SPACING, make_lesion_network
-from flairflow.network.making.loop import Recipe
-from flairflow.network.making.validate import brain_scores, lesion_scores
 from flairflow.network.model import Model, save_model
 from flairflow.network.plan import Plan, Record
+from flairflow.training.default_models.brain import make_brain_network
+from flairflow.training.default_models.examples import Material, Sources, load_material
+from flairflow.training.default_models.lesions import NETWORK, PATCH, SPACING, make_lesion_network
+from flairflow.training.default_models.loop import Recipe
+from flairflow.training.default_models.validate import brain_scores, lesion_scores
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from flairflow.config.models import Config, StrategySettings
 from flairflow.errors import ConfigError
 from flairflow.network.activation import tell_apart
-from flairflow.training.strategies import Part, Strategy, Task, fully_annotated, names, strategy
+from flairflow.training.strategies import names, strategy
+from flairflow.training.strategy import Part, Strategy, Task, fully_annotated
 
 # What an entry says as `init` that does not start from the model of `training.init`.
 FROM_SCRATCH = Path("none")

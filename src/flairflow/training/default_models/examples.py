@@ -15,9 +15,10 @@ from torch.utils.data import Dataset
 from flairflow.brain_mask.network import network_input
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Array, Image
-from flairflow.simulation.heads.anatomies import Anatomy, load_anatomies, standard_mask, template_anatomy
+from flairflow.simulation.heads.anatomies import Anatomy, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes
+from flairflow.training.default_models.label_maps import load_anatomies
 
 # The last of the anatomies and of the masks of WMH, by name, and the last hundred strokes are for validation alone.
 VALIDATION = 4

@@ -18,14 +18,14 @@ from flairflow.network.plan import Init
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row
 from flairflow.training.calibration import calibrate
-from flairflow.training.entries import Entry, entry, parts_before, task_of, teacher
-from flairflow.training.folders import init_folder, keeps_heads, model_before
-from flairflow.training.folds import assign_folds
+from flairflow.training.configured_strategies import Entry, entry, parts_before, task_of, teacher
+from flairflow.training.data.folds import assign_folds
+from flairflow.training.data.local_copies import brought_nearby
+from flairflow.training.data.prepared_scan import PreparedScan
+from flairflow.training.ensemble_members import init_folder, keeps_heads, model_before
 from flairflow.training.loop import train
-from flairflow.training.nearby import brought_nearby
-from flairflow.training.scans import PreparedScan
 from flairflow.training.selection import validates
-from flairflow.training.strategies import Part
+from flairflow.training.strategy import Part
 
 log = logging.getLogger(__name__)
 

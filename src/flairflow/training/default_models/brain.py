@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from flairflow.brain_mask.network import BrainPlan, build_brain_network
-from flairflow.network.making.examples import Material, WholeHeads
-from flairflow.network.making.loop import Recipe, learn
+from flairflow.training.default_models.examples import Material, WholeHeads
+from flairflow.training.default_models.loop import Recipe, learn
 
 FILTERS = (8, 24, 48, 96, 128)
 

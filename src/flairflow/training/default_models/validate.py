@@ -9,10 +9,10 @@ import torch
 
 from flairflow.brain_mask.network import brain_mask, find_brain
 from flairflow.images.grid import Array, Image
-from flairflow.network.making.examples import Material, drawn_brain
-from flairflow.network.making.lesions import SPACING
 from flairflow.network.model import Model
 from flairflow.simulation.heads.draw import draw_whole_head
+from flairflow.training.default_models.examples import Material, drawn_brain
+from flairflow.training.default_models.lesions import SPACING
 
 
 def brain_scores(model: Path, held: Material, seed: int, count: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from flairflow.files import scratch
-from flairflow.training.scans import PreparedScan
+from flairflow.training.data.prepared_scan import PreparedScan
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flairflow.images.masks import resolve
-from flairflow.training.strategies import Annotations, Task
+from flairflow.training.strategy import Annotations, Task
 
 
 def class_targets(given: Annotations, task: Task) -> tuple[Tensor, Tensor, Tensor]:
