@@ -22,7 +22,7 @@ import psutil
 
 from flairflow.config import read_config
 from flairflow.paths import Results
-from flairflow.requests.request import SNAKEMAKE_MB, request
+from flairflow.resources.request import SNAKEMAKE_MB, request
 from flairflow.tables import read_table
 
 # Rules whose benchmarks stand under another name, and the threads of those whose requests depend on them.

@@ -1,4 +1,4 @@
-"""Memory of one training step and of one predicted pair of windows, against what jobs ask for (`requests/network.py`).
+"""Memory of one training step and of one predicted pair of windows, against what jobs ask for (`resources`).
 
     python benchmarks/network_memory.py [FILTERS HEADS PATCH BATCH]...
 
@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from flairflow.config.models import NetworkSettings
 from flairflow.network.architecture import build_network, supervise
 from flairflow.network.device import arrange, autocast, resolve_precision
-from flairflow.requests.network import Network, predicting, training
+from flairflow.resources.network_cost import Network, predicting, training
 
 CASES = [
     ("16,32,64,96", "1", "48", "2"),

@@ -22,8 +22,8 @@ from flairflow.config import load_config
 from flairflow.config.load import resolved
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row, write_ledger
-from flairflow.status.plan import plan
-from flairflow.status.watch import Watcher
+from flairflow.status.jobs import plan
+from flairflow.status.run_state import Watcher
 from flairflow.tables import to_tsv
 
 LABELS = ("WMH", "ISL")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 
-from flairflow.cleaning.storage import measure
+from flairflow.cleaning.disk_use import measure
 from flairflow.paths import Results
 
 

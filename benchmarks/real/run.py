@@ -34,7 +34,7 @@ from flairflow.files import write_text
 from flairflow.images.grid import Array, Image
 from flairflow.images.overlays import write_mosaic
 from flairflow.images.resample import resample
-from flairflow.inference.segment import Segmentation, segment_prepared
+from flairflow.inference.prediction import Segmentation, segment_prepared
 from flairflow.metrics.lesions import find_lesions
 from flairflow.network.ensemble import Ensemble
 from flairflow.preprocessing.prepare import prepare, prepared_values

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flairflow import stages
 from flairflow.cohort.scan import Scan
 from flairflow.config import Config, read_config
 from flairflow.errors import ConfigError, ScanError
 from flairflow.paths import RULES, SOFTWARE, Results
+from flairflow.shards import stages
 from flairflow.shards.ledger import read_ledger
 from flairflow.shards.lock import alone
 from flairflow.shards.run import Outcome, run_shard
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def check(options: Namespace) -> None:
-    from flairflow.status.check import show_check
+    from flairflow.status.check_config import show_check
 
     show_check(options.config)
 
@@ -48,7 +48,7 @@ def make_models(options: Namespace) -> None:
 
 
 def index(options: Namespace) -> None:
-    from flairflow.cleaning.aside import set_aside
+    from flairflow.cleaning.set_aside import set_aside
     from flairflow.cohort.index import index
 
     config = read_config(options.config)
@@ -105,7 +105,7 @@ def train(options: Namespace) -> None:
 
 def pseudolabel(options: Namespace) -> None:
     from flairflow.inference.pseudolabels import pseudolabel_scan
-    from flairflow.inference.teaching import Teaching
+    from flairflow.inference.teachers import Teaching
 
     config, results, scans = _shard(options)
     teacher = options.ensemble
@@ -130,7 +130,7 @@ def pseudolabel(options: Namespace) -> None:
 
 
 def segment_shard(options: Namespace) -> None:
-    from flairflow.inference.stage import segment_scan
+    from flairflow.inference.segment import segment_scan
 
     config, results, scans = _shard(options)
     name = options.ensemble
@@ -156,7 +156,7 @@ def segment_shard(options: Namespace) -> None:
 
 
 def segment_archive(options: Namespace) -> None:
-    from flairflow.inference.stage import segment_archive_scan
+    from flairflow.inference.segment import segment_archive_scan
 
     config, results, scans = _shard(options)
     name = options.ensemble
@@ -177,7 +177,7 @@ def segment_archive(options: Namespace) -> None:
 
 def segment(options: Namespace) -> None:
     from flairflow.config.named_models import default_model, model_folder, read_plan
-    from flairflow.inference.single_inputs import (
+    from flairflow.inference.single_images.inputs import (
         brain_masks,
         check_sequences,
         check_writable,
@@ -205,8 +205,8 @@ def segment(options: Namespace) -> None:
     )
 
     from flairflow.images.overlays import write_mosaic
-    from flairflow.inference.single import Wishes, segment_all
-    from flairflow.inference.single_progress import Progress, as_json
+    from flairflow.inference.single_images.progress import Progress, as_json
+    from flairflow.inference.single_images.segment_images import Wishes, segment_all
     from flairflow.network.ensemble import Ensemble
 
     rows = []
@@ -315,7 +315,7 @@ def import_results(options: Namespace) -> None:
 
 
 def compare_results(options: Namespace) -> None:
-    from flairflow.comparison.published.compare_results import compare_results
+    from flairflow.comparison.compare_results import compare_results
 
     compare_results(options.tables, options.out, options.published)
 
@@ -342,14 +342,14 @@ def status(options: Namespace) -> None:
 
 
 def tidy(options: Namespace) -> None:
-    from flairflow.cleaning.tidy import tidy
+    from flairflow.cleaning.intermediates import tidy
 
     config = read_config(options.config)
     tidy(config, Results(config.results))
 
 
 def purge(options: Namespace) -> None:
-    from flairflow.cleaning.purge import purge
+    from flairflow.cleaning.withdrawn_participants import purge
 
     config = read_config(options.config)
     purge(config, Results(config.results))
@@ -372,7 +372,7 @@ def _ensemble(name: str, config: Config) -> Ensemble:
 
 def _describe(folder: Path, config: Config, scans: Sequence[Scan], what: str) -> None:
     """Make the folder of each of the scans' datasets a BIDS derivative dataset."""
-    from flairflow.inference.description import describe_datasets
+    from flairflow.inference.bids_description import describe_datasets
 
     roots = {name: dataset.root for name, dataset in config.datasets.items()}
     describe_datasets(folder, roots, sorted({scan.dataset for scan in scans}), what)

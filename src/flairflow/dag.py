@@ -12,11 +12,7 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
-from flairflow import stages
-from flairflow.cohort.archive import archive_state
-from flairflow.cohort.places import check_places
-from flairflow.comparison.published.imported_scores import check_imported
-from flairflow.comparison.published.published_means import check_published
+from flairflow.cohort.archive_changes import archive_state
 from flairflow.config import Config, load_config
 from flairflow.config.line_numbers import with_lines
 from flairflow.config.load import resolved
@@ -24,15 +20,15 @@ from flairflow.config.named_models import is_default
 from flairflow.errors import ConfigError
 from flairflow.files import write_text
 from flairflow.paths import MODEL_FILES, RULES, Results
-from flairflow.requests.request import request
-from flairflow.requests.site import blocks_of, check_site
-from flairflow.requests.submission import watch_submission
+from flairflow.resources.profile_check import blocks_of, check_site
+from flairflow.resources.request import request
+from flairflow.resources.slurm_submission import watch_submission
+from flairflow.shards import stages
 from flairflow.shards.unexpected import last_word
+from flairflow.status.preconditions import check_all
 from flairflow.tables import read_table
-from flairflow.training.configured_strategies import check_entries, entry
+from flairflow.training.configured_strategies import entry
 from flairflow.training.ensemble_members import (
-    check_given_models,
-    check_inits,
     given_models,
     init_folder,
     model_before,
@@ -66,19 +62,6 @@ def _scans_known(config: Config) -> str:
         return f"{len(config.datasets)} datasets; how many scans they have is known after the job `index`"
     counts = read_table(shards, text=True)["scans"].astype(int)
     return f"{len(config.datasets)} datasets; at the last index {counts.sum():,} scans in {len(counts)} shards"
-
-
-def check_all(config: Config, places: bool = True) -> None:
-    """Raises ConfigError where a configuration that is valid by itself names models, tables, entries or (`places`)
-    folders that cannot be used."""
-    check_given_models(config)
-    check_imported(config)
-    check_published(config)
-    if not config.models:
-        check_entries(config)
-        check_inits(config)
-    if places:
-        check_places(config)
 
 
 def keep_config(config: Config) -> None:

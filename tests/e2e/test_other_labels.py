@@ -16,7 +16,6 @@ from sklearn.metrics import average_precision_score
 
 from chain import CONFIG, Run, same_segmentations, segmented_in_three_steps
 from flairflow.cohort.index import read_scans
-from flairflow.cohort.sharding import stage_rows
 from flairflow.config import read_config
 from flairflow.images.masks import resolve
 from flairflow.network.activation import channels, probabilities
@@ -24,7 +23,7 @@ from flairflow.network.architecture import build_network
 from flairflow.network.ensemble import Ensemble
 from flairflow.network.model import Model, load_model
 from flairflow.paths import Results
-from flairflow.shards.ledger import read_ledgers
+from flairflow.shards.ledger import read_ledgers, stage_rows
 from flairflow.tables import read_table
 from flairflow.training.configured_strategies import ensemble_parts, entry
 from flairflow.training.data.patches import read, shape_of

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from chain import Run
-from flairflow.cohort import archive
-from flairflow.cohort.archive import archive_state
+from flairflow.cohort import archive_changes
+from flairflow.cohort.archive_changes import archive_state
 from flairflow.cohort.index import index
 from flairflow.comparison.scoring.gather import write_volumes
 from flairflow.config import Config, load_config
@@ -122,7 +122,7 @@ def test_a_change_is_seen_and_nothing_else(run: Run, change: str) -> None:
 
 def test_what_is_not_looked_at_in_a_large_archive_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     config = configured(run)
-    monkeypatch.setattr(archive, "MOST", 1)
+    monkeypatch.setattr(archive_changes, "MOST", 1)
     before, unseen = archive_state(config)
     assert "only the times of participants' folders are looked at" in unseen[0] and "-R index" in unseen[0]
     write_flair(run.folder / "data/sub-1/ses-a/anat/sub-1_ses-a_FLAIR.nii.gz", seed=1)

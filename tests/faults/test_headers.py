@@ -25,9 +25,9 @@ from flairflow.images.axis_order import brought_over
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels, write_image
 from flairflow.images.placement import _qform
-from flairflow.inference.outputs import write_segmentation
-from flairflow.inference.segment import Segmentation
-from flairflow.inference.single_inputs import output_stem
+from flairflow.inference.output_files import write_segmentation
+from flairflow.inference.prediction import Segmentation
+from flairflow.inference.single_images.inputs import output_stem
 from flairflow.paths import Results
 from flairflow.registration.carried_masks import known_voxels
 

@@ -20,11 +20,11 @@ import pytest
 import yaml
 
 from flairflow.brain_mask.plausible import brain_flag
-from flairflow.cleaning.aside import read_left, set_aside
-from flairflow.cleaning.purge import purge
+from flairflow.cleaning.set_aside import read_left, set_aside
+from flairflow.cleaning.withdrawn_participants import purge
 from flairflow.cli import main
+from flairflow.cohort.check_folders import check_places
 from flairflow.cohort.index import index, read_scans
-from flairflow.cohort.places import check_places
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.comparison.scoring.gather import write_volumes
 from flairflow.comparison.tables.main_table import COLUMNS, as_latex, as_markdown
@@ -34,9 +34,9 @@ from flairflow.errors import ConfigError
 from flairflow.files import atomic, write_text
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.inference.description import describe_datasets
-from flairflow.inference.outputs import write_segmentation
-from flairflow.inference.segment import Segmentation
+from flairflow.inference.bids_description import describe_datasets
+from flairflow.inference.output_files import write_segmentation
+from flairflow.inference.prediction import Segmentation
 from flairflow.paths import Results, derivative
 from flairflow.report.counts import volume_summary
 from flairflow.report.page import write_report

@@ -12,7 +12,7 @@ from flairflow import dag
 from flairflow.config import load_config, named_models
 from flairflow.config.load import resolved
 from flairflow.errors import ConfigError
-from flairflow.requests.load import _members
+from flairflow.resources.job_load import _members
 from flairflow.training.ensemble_members import check_given_models, check_inits, model_folders
 
 

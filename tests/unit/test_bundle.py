@@ -18,7 +18,7 @@ from scipy import ndimage
 from flairflow.config.models import NetworkSettings, PreprocessingSettings
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, write_image
-from flairflow.inference.segment import segment_prepared
+from flairflow.inference.prediction import segment_prepared
 from flairflow.network.activation import Activation, channels, probabilities
 from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.ensemble import Ensemble

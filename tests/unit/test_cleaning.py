@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from flairflow.cleaning.purge import purge
-from flairflow.cleaning.tidy import tidy
+from flairflow.cleaning.intermediates import tidy
+from flairflow.cleaning.withdrawn_participants import purge
 from flairflow.comparison.figures.style import Drawing, save
 from flairflow.config import Config, load_config
 from flairflow.errors import ConfigError

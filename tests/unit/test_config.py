@@ -11,13 +11,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from flairflow import stages
 from flairflow.cohort.scan import SPLITS
 from flairflow.config import Config, load_config, read_config
 from flairflow.config.load import preset_values, resolved
 from flairflow.config.models import AugmentationSettings
 from flairflow.dag import segment_version
 from flairflow.errors import ConfigError
+from flairflow.shards import stages
 
 MINIMAL: dict[str, Any] = {"labels": ["A", "B"], "datasets": {"ds": {"root": "x", "labels": {"A": {}}}}}
 

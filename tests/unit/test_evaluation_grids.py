@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from flairflow import stages
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.comparison.scoring.evaluate import evaluate_scan, evaluate_thresholds
 from flairflow.config import Config, load_config
@@ -19,8 +18,9 @@ from flairflow.dag import evaluated
 from flairflow.images.grid import Array, Grid, Image
 from flairflow.images.nifti import read_labels, read_map, write_image
 from flairflow.images.resample import resample_masks
-from flairflow.inference.segment import predict_prepared
-from flairflow.inference.stage import segment_scan
+from flairflow.inference.prediction import predict_prepared
+from flairflow.inference.segment import segment_scan
+from flairflow.inference.segmented_scan import read_segmented
 from flairflow.metrics.compute import score_masks, score_probabilities
 from flairflow.metrics.registry import METRICS
 from flairflow.network.architecture import build_network, network_weights
@@ -30,7 +30,7 @@ from flairflow.network.plan import Plan, Record
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.preprocess import read_prepared, write_prepared
-from flairflow.report.scans import read_segmented
+from flairflow.shards import stages
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
 

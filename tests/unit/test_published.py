@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from flairflow.cohort.scan import Mask, Scan
 from flairflow.cohort.splits import assign_splits
+from flairflow.comparison.compare_results import compare_results
 from flairflow.comparison.published.check_summary import summarise
-from flairflow.comparison.published.compare_results import compare_results
 from flairflow.comparison.published.implied_scores import DERIVED, with_derived
 from flairflow.comparison.published.import_results import import_results, to_table
 from flairflow.comparison.published.import_splits import import_splits

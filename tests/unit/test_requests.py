@@ -14,9 +14,9 @@ from flairflow.config.load import load_config
 from flairflow.config.models import Config, NetworkSettings
 from flairflow.files import write_text
 from flairflow.paths import Results
-from flairflow.requests.load import FINDER_BYTES
-from flairflow.requests.network import Network, predicting, training
-from flairflow.requests.request import COSTS, LEAST_MINUTES, MEMORY_MARGIN, SNAKEMAKE_MB, TIME_MARGIN, request
+from flairflow.resources.job_load import FINDER_BYTES
+from flairflow.resources.network_cost import Network, predicting, training
+from flairflow.resources.request import COSTS, LEAST_MINUTES, MEMORY_MARGIN, SNAKEMAKE_MB, TIME_MARGIN, request
 
 # A job of every rule that has a shard, an ensemble or a network.
 JOBS: dict[str, dict[str, str]] = {
@@ -126,7 +126,7 @@ def test_a_case_by_hand(folder: Path) -> None:
 
 
 def test_a_network_is_counted_by_hand() -> None:
-    """Three levels of 2, 4 and 8 features, patches of 16: the arithmetic of docs/requests.md."""
+    """Three levels of 2, 4 and 8 features, patches of 16: the arithmetic of docs/resources.md."""
     network = Network((2, 4, 8), heads=1, images=1, channels=3, patch=16, overlap=0.5)
     assert network.features == 4096 * 2 + 512 * 4 + 64 * 8
     down = 4096 * 27 * 2 * (1 + 2) + 512 * 27 * 4 * (2 + 4) + 64 * 27 * 8 * (4 + 8)

@@ -22,7 +22,7 @@ from flairflow.config.named_models import default_model, model_folder
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
-from flairflow.inference.single_inputs import brain_masks, check_sequences, find_inputs, likely_device, sort_out
+from flairflow.inference.single_images.inputs import brain_masks, check_sequences, find_inputs, likely_device, sort_out
 from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.model import Model, save_model
 from flairflow.network.plan import Plan, Record
@@ -139,13 +139,13 @@ def test_rows_stay_and_what_is_there_is_skipped_until_it_changes(tmp_path: Path,
 CRASHING = """
 import os, signal, sys
 from flairflow import cli
-from flairflow.inference import single
-work = single.segment_image
+from flairflow.inference.single_images import segment_images
+work = segment_images.segment_image
 def crash(image, *others):
     if image.name == "b":
         os.kill(os.getpid(), signal.SIGKILL)
     return work(image, *others)
-single.segment_image = crash
+segment_images.segment_image = crash
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from flairflow.errors import ConfigError
-from flairflow.requests.site import check_site
+from flairflow.resources.profile_check import check_site
 
 
 @pytest.mark.parametrize(

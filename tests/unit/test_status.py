@@ -23,12 +23,12 @@ from flairflow.paths import CHECKPOINT, Results
 from flairflow.shards import state
 from flairflow.shards.ledger import Row, write_ledger
 from flairflow.shards.lock import alone
-from flairflow.status.machine import to_json
-from flairflow.status.picture import picture
-from flairflow.status.plan import plan
+from flairflow.status.as_json import to_json
+from flairflow.status.jobs import plan
+from flairflow.status.run_state import StageStatus, Status, Watcher
+from flairflow.status.screen import picture
 from flairflow.status.shards import parse_ledger, parse_record
 from flairflow.status.slurm import Queue, parse
-from flairflow.status.watch import StageStatus, Status, Watcher
 from flairflow.tables import write_table
 
 LABELS = ("A", "B")

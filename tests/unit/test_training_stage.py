@@ -27,7 +27,7 @@ from flairflow.files import write_text
 from flairflow.images.grid import Grid, Image
 from flairflow.images.nifti import memory_map, write_image
 from flairflow.inference.pseudolabels import pseudolabel_scan
-from flairflow.inference.teaching import Teaching
+from flairflow.inference.teachers import Teaching
 from flairflow.network.architecture import HEADS
 from flairflow.network.ensemble import Ensemble
 from flairflow.network.model import load_model, model_hash

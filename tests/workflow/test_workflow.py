@@ -20,10 +20,10 @@ from flairflow.config import read_config
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.paths import Results
-from flairflow.requests.request import COSTS
-from flairflow.status import plan as status_plan
+from flairflow.resources.request import COSTS
+from flairflow.status import jobs as status_plan
 from flairflow.status.cohort import read_cohort
-from flairflow.status.reading import Reader
+from flairflow.status.file_cache import Reader
 
 RULES = {
     "all",

@@ -13,12 +13,12 @@ from flairflow.cohort.annotation import (
     no_image_below,
     person_of,
 )
+from flairflow.cohort.bids_files import Walked, walk
+from flairflow.cohort.bids_names import FileName, agree, folder_problem, read_name, same_entity
+from flairflow.cohort.image_preference import NOT_MAGNITUDE, look, order, rank, why
 from flairflow.cohort.left_out import LeftOut, left_out_files
-from flairflow.cohort.names import FileName, agree, folder_problem, read_name, same_entity
-from flairflow.cohort.participants import Participants, read_participants
-from flairflow.cohort.preference import NOT_MAGNITUDE, look, order, rank, why
+from flairflow.cohort.participants_table import Participants, read_participants
 from flairflow.cohort.scan import Mask, Scan
-from flairflow.cohort.walk import Walked, walk
 from flairflow.config.models import Config, Dataset, FilePattern, LabelSource
 
 

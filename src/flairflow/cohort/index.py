@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from flairflow.cohort.checks import check_scans
-from flairflow.cohort.choose import choose_per_session
-from flairflow.cohort.discover import discover
+from flairflow.cohort.choose_reference import choose_per_session
+from flairflow.cohort.find_scans import discover
 from flairflow.cohort.left_out import COLUMNS, LeftOut, summary, tell, without_name
-from flairflow.cohort.manifest import bids_label
+from flairflow.cohort.manifest_table import bids_label
 from flairflow.cohort.scan import Scan, columns, from_row, to_row
 from flairflow.cohort.sharding import assign_shards
 from flairflow.cohort.splits import assign_splits

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
-from flairflow.cohort.names import FileName
+from flairflow.cohort.bids_names import FileName
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.config.models import Config, Dataset
 from flairflow.tables import column

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from flairflow.cohort.scan import SPLITS, Scan
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row, read_ledgers
 from flairflow.tables import read_table
 
 
@@ -42,13 +41,6 @@ def shard_names(results: Results, splits: Sequence[str] = SPLITS, having: str | 
     table = read_table(results.shards, text=True)
     table = table[table["split"].isin(list(splits))]
     return list((table[table[having] == "yes"] if having else table)["shard"])
-
-
-def stage_rows(
-    results: Results, stage: str, splits: Sequence[str] = SPLITS, having: str | None = None
-) -> dict[str, Row]:
-    """What became of every scan of these shards in a stage, by scan."""
-    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results, splits, having))
 
 
 def _name(group: str, number: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flairflow.cohort.manifest import bids_label
+from flairflow.cohort.manifest_table import bids_label
 from flairflow.cohort.scan import SPLITS, Scan
 from flairflow.config.models import Dataset, SplitSettings
 from flairflow.errors import ConfigError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flairflow.cohort.manifest import bids_label
+from flairflow.cohort.manifest_table import bids_label
 from flairflow.cohort.scan import Scan
 from flairflow.errors import ConfigError
 

@@ -15,8 +15,8 @@ from flairflow.files import write_text
 from flairflow.images.grid import Array, Image
 from flairflow.images.masks import decode
 from flairflow.images.nifti import read_labels, write_image
-from flairflow.inference.segment import predict_prepared
-from flairflow.inference.teaching import Teaching
+from flairflow.inference.prediction import predict_prepared
+from flairflow.inference.teachers import Teaching
 from flairflow.paths import SOFTWARE, Results, derivative
 from flairflow.preprocessing.preprocess import read_prepared
 from flairflow.shards.ledger import Row

@@ -1,87 +1,90 @@
-"""Segmentation of one prepared scan: the ensemble's probabilities, brought to the native grid and decided there."""
+"""The stage `segment`: an ensemble's masks of every scan of a shard, from prepared scans or from images in one pass."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from functools import partial
 
-import numpy as np
-
-from flairflow.errors import ScanError
-from flairflow.images.grid import Array, Grid, Image
-from flairflow.images.resample import crop, resample
-from flairflow.preprocessing.prepare import Prepared
-
-if TYPE_CHECKING:
-    # Writing and describing masks needs no torch.
-    from flairflow.network.ensemble import Ensemble
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """Classes (X, Y, Z) uint8 on the native grid of `affine`: 0 background, i + 1 the i-th label; the brain mask
-    (X, Y, Z) bool there; and the probabilities (1 + labels, X, Y, Z) of the box `box` of that grid, outside of which
-    everything is background."""
-
-    classes: Array
-    affine: Array
-    brain: Array
-    probabilities: Array
-    box: tuple[slice, slice, slice]
-
-    def label(self, number: int) -> Array:
-        """The mask (X, Y, Z) bool of the `number`-th label."""
-        mask: Array = self.classes == number + 1
-        return mask
-
-    def probability(self, number: int) -> Array:
-        """The probability map (X, Y, Z) float32 of the `number`-th label, on the whole native grid."""
-        full = np.zeros(self.classes.shape, np.float32)
-        full[self.box] = self.probabilities[number + 1]
-        return full
+from flairflow.cohort.scan import Scan
+from flairflow.config.models import Config
+from flairflow.images.nifti import read_image
+from flairflow.inference.images_to_masks import segment_images
+from flairflow.inference.output_files import flag_of, write_prepared_segmentation, write_segmentation
+from flairflow.inference.prediction import Segmentation, decide_natively, predict_prepared
+from flairflow.network.ensemble import Ensemble
+from flairflow.paths import Results, derivative
+from flairflow.preprocessing.preprocess import read_prepared
+from flairflow.registration.register import scan_brain
+from flairflow.shards.ledger import Row
+from flairflow.shards.run import Outcome
 
 
-def segment_prepared(prepared: Prepared, ensemble: Ensemble) -> Segmentation:
-    """Segment a prepared scan. A voxel gets the class of the largest probability after linear resampling onto the
-    native grid; outside the brain there is no lesion. Raises ScanError when the probabilities are not finite."""
-    return decide_natively(predict_prepared(prepared, ensemble), prepared)
-
-
-def decide_natively(probabilities: Array, prepared: Prepared) -> Segmentation:
-    """The segmentation that `segment_prepared` makes of what `predict_prepared` gives."""
-    box = _box(prepared.grid, prepared.native)
-    low = np.array([part.start for part in box])
-    target = crop(prepared.native, low, np.array([part.stop for part in box]))
-    # The background is 1 where the prepared grid ends, the labels are 0.
-    native = np.stack(
-        [
-            resample(Image(channel, prepared.grid.affine), target, cval=float(number == 0)).data
-            for number, channel in enumerate(probabilities)
-        ]
+def segment_scan(scan: Scan, prepared: Row, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
+    """Segment one prepared scan of the cohort with the ensemble `name` and write its masks, and if it is a test scan to
+    score the probabilities of its annotated labels on the grid it is scored on. Raises ScanError."""
+    ready = read_prepared(scan, prepared, results)
+    probabilities = predict_prepared(ready, ensemble)
+    segmentation = decide_natively(probabilities, ready)
+    native = config.evaluation.grid == "native"
+    wanted = scan.annotated if scan.scored and native else ()
+    delivered = _deliver(scan, segmentation, prepared.values, ensemble, name, config, results, wanted)
+    if not scan.scored or native:
+        return delivered
+    files = write_prepared_segmentation(
+        partial(derivative, results.masks(name), scan.scan),
+        probabilities,
+        ready.grid.affine,
+        config.labels,
+        provenance=_provenance(scan, ensemble, name, prepared.values),
+        scored=scan.annotated,
     )
-    classes = np.zeros(prepared.native.shape, np.uint8)
-    classes[box] = np.argmax(native, axis=0)
-    brain = np.zeros(prepared.native.shape, bool)
-    brain[box] = resample(Image(prepared.brain, prepared.grid.affine), target).data >= 0.5
-    return Segmentation(classes, prepared.native.affine, brain, native, box)
+    return Outcome({**delivered.files, **files}, delivered.values)
 
 
-def predict_prepared(prepared: Prepared, ensemble: Ensemble) -> Array:
-    """Probabilities of a prepared scan on its own grid, float32 (1 + labels, X, Y, Z), background first; those of the
-    labels are 0 outside the brain. Raises ScanError when they are not finite."""
-    probabilities = ensemble.predict(prepared.images)
-    if not np.isfinite(probabilities).all():
-        raise ScanError("the model's probabilities are not finite")
-    probabilities[1:, ~prepared.brain] = 0
-    return probabilities
+def segment_archive_scan(scan: Scan, ensemble: Ensemble, name: str, config: Config, results: Results) -> Outcome:
+    """Segment one scan of the cohort from its images, with no files in between, and write its masks: the same ones as
+    by way of `register` and `preprocess`. Raises ScanError."""
+    root = config.datasets[scan.dataset].root
+    images = {sequence: read_image(root / path) if path else None for sequence, path in scan.images.items()}
+    reference = images[config.reference]
+    assert reference is not None
+    segmentation, values = segment_images(
+        images,
+        ensemble,
+        registration=config.registration,
+        preprocessing=config.preprocessing,
+        seed=config.seed,
+        brain=scan_brain(scan, reference, config),
+    )
+    return _deliver(scan, segmentation, values, ensemble, name, config, results)
 
 
-def _box(inner: Grid, outer: Grid) -> tuple[slice, slice, slice]:
-    """The voxels of `outer` that the field of view of `inner` can reach."""
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
-    corners[:, :3] = corners[:, :3] * inner.shape - 0.5
-    voxels = (np.linalg.inv(outer.affine) @ inner.affine @ corners.T)[:3]
-    low = np.clip(np.floor(voxels.min(axis=1)), 0, np.array(outer.shape) - 1).astype(int)
-    high = np.clip(np.ceil(voxels.max(axis=1)) + 1, low + 1, outer.shape).astype(int)
-    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return x, y, z
+def _deliver(
+    scan: Scan,
+    segmentation: Segmentation,
+    values: Mapping[str, float | str | None],
+    ensemble: Ensemble,
+    name: str,
+    config: Config,
+    results: Results,
+    probabilities: Collection[str] = (),
+) -> Outcome:
+    files, volumes = write_segmentation(
+        partial(derivative, results.masks(name), scan.scan),
+        segmentation,
+        config.labels,
+        reference=config.datasets[scan.dataset].root / scan.images[config.reference],
+        provenance=_provenance(scan, ensemble, name, values),
+        probabilities=config.labels if config.segmentation.probabilities else probabilities,
+    )
+    measured = {f"{label}_ml": round(volume, 6) for label, volume in volumes.items()}
+    return Outcome(files, measured | dict(values) | {"precision": ensemble.provenance["Precision"]})
+
+
+def _provenance(
+    scan: Scan, ensemble: Ensemble, name: str, values: Mapping[str, float | str | None]
+) -> dict[str, object]:
+    """What the sidecars say: model, the files that were read (BIDS URIs), and the flag if there is one."""
+    files = [path for path in (*scan.images.values(), scan.brain_mask) if path]
+    sources = [f"bids:{scan.dataset}:{path}" for path in files]
+    return {"Model": name, **ensemble.provenance, "Sources": sources, **flag_of(values)}

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 
 from flairflow import __version__
-from flairflow.cleaning.aside import read_gone
+from flairflow.cleaning.set_aside import read_gone
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
-from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.comparison.tables.ensembles import COLUMNS as COMPARED
 from flairflow.comparison.tables.main_table import COLUMNS as MAIN
@@ -28,12 +27,12 @@ from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import atomic, write_text
 from flairflow.images.overlays import write_mosaic
+from flairflow.inference.segmented_scan import read_segmented
 from flairflow.paths import FIGURES, Results
 from flairflow.report.counts import cohort_counts, pseudolabel_counts, volume_summary
 from flairflow.report.previews import in_its_place
-from flairflow.report.scans import read_segmented
 from flairflow.report.summary import scored, write_summary
-from flairflow.shards.ledger import Row
+from flairflow.shards.ledger import Row, stage_rows
 from flairflow.tables import read_table, to_tsv
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from flairflow.cleaning.aside import read_gone
+from flairflow.cleaning.set_aside import read_gone
 from flairflow.cohort.scan import Scan
 from flairflow.comparison.scoring.gather import mixed_precisions
 from flairflow.config.models import Config

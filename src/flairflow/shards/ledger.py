@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from flairflow.cohort.scan import SPLITS
+from flairflow.cohort.sharding import shard_names
 from flairflow.files import write_text
+from flairflow.paths import Results
 from flairflow.tables import read_table, to_tsv
 
 
@@ -57,3 +60,10 @@ def read_ledger(path: Path) -> dict[str, Row]:
 def read_ledgers(paths: Iterable[Path]) -> dict[str, Row]:
     """The rows of several ledgers by scan."""
     return {scan: row for path in paths for scan, row in read_ledger(path).items()}
+
+
+def stage_rows(
+    results: Results, stage: str, splits: Sequence[str] = SPLITS, having: str | None = None
+) -> dict[str, Row]:
+    """What became of every scan of these shards in a stage, by scan."""
+    return read_ledgers(results.ledger(stage, shard) for shard in shard_names(results, splits, having))

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flairflow.cleaning.storage import files_of
 from flairflow.cohort.scan import Scan
 from flairflow.errors import ScanError, in_short, is_unexpected, unexpected_reason
 from flairflow.files import remove_partial
 from flairflow.paths import Results
 from flairflow.shards import guard, state
 from flairflow.shards.begun import Begun
+from flairflow.shards.files_kept import files_of
 from flairflow.shards.ledger import Row, write_ledger
 from flairflow.shards.lock import alone
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flairflow.errors import ConfigError
 from flairflow.paths import Results
-from flairflow.status.reading import Reader, table_lines, table_rows
+from flairflow.status.file_cache import Reader, table_lines, table_rows
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from flairflow.cohort.sharding import assign_shards
 from flairflow.cohort.splits import assign_splits
 from flairflow.config.models import Config
 from flairflow.paths import RULES, Results
-from flairflow.requests.load import BRAIN_MM3, USUAL_VOXELS
-from flairflow.requests.request import CPU_SPEED, GPU_SPEED, expected
+from flairflow.resources.job_load import BRAIN_MM3, USUAL_VOXELS
+from flairflow.resources.request import CPU_SPEED, GPU_SPEED, expected
 from flairflow.status.cohort import read_cohort
-from flairflow.status.plan import Job, plan
-from flairflow.status.reading import Reader
+from flairflow.status.file_cache import Reader
+from flairflow.status.jobs import Job, plan
 from flairflow.tables import write_table
 from flairflow.training.configured_strategies import teachers
 

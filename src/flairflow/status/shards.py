@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flairflow.status.reading import Reader, table_rows
+from flairflow.status.file_cache import Reader, table_rows
 
 # A pace is that of the last half hour of work; five minutes in which nothing was worked on end it.
 LATELY_S = 1800.0

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from flairflow.status.machine import to_json
-from flairflow.status.picture import picture
+from flairflow.status.as_json import to_json
+from flairflow.status.run_state import Watcher
+from flairflow.status.screen import picture
 from flairflow.status.slurm import queue
-from flairflow.status.watch import Watcher
 
 # Between two looks at the files; a look never takes more than a fifth of the time. SLURM is asked less often.
 REFRESH_S = 2.0

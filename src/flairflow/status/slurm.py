@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from flairflow.status.plan import Job
+from flairflow.status.jobs import Job
 
 TIMEOUT_S = 10
 _FORMAT = "%i|%T|%N|%r|%Z|%k"

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flairflow.paths import CHECKPOINT
-from flairflow.status.reading import Reader, table_rows
+from flairflow.status.file_cache import Reader, table_rows
 
 _LINE = re.compile(r"^(\d{4}-[\d-]+ [\d:]+,\d{3}) INFO update (\d+) of (\d+): loss ([\d.]+)", re.MULTILINE)
 

@@ -7,16 +7,16 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from flairflow import stages
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
-from flairflow.cohort.sharding import shard_names, stage_rows
+from flairflow.cohort.sharding import shard_names
 from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.network.model import Model, load_model, load_record, model_hash, save_model
 from flairflow.network.plan import Init
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row
+from flairflow.shards import stages
+from flairflow.shards.ledger import Row, stage_rows
 from flairflow.training.calibration import calibrate
 from flairflow.training.configured_strategies import Entry, entry, parts_before, task_of, teacher
 from flairflow.training.data.folds import assign_folds

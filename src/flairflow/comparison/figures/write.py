@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from flairflow.cohort.index import read_scans
-from flairflow.cohort.sharding import stage_rows
 from flairflow.comparison.figures.agreement import agreement
 from flairflow.comparison.figures.cohorts import cohorts
 from flairflow.comparison.figures.differences import differences
@@ -24,9 +23,10 @@ from flairflow.config.models import Config
 from flairflow.errors import ScanError
 from flairflow.files import write_text
 from flairflow.images.overlays import Axial, axial
+from flairflow.inference.segmented_scan import read_segmented
 from flairflow.metrics.registry import METRICS, Metric
 from flairflow.paths import GALLERY, Results
-from flairflow.report.scans import read_segmented
+from flairflow.shards.ledger import stage_rows
 from flairflow.tables import read_table
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flairflow.cohort.manifest import bids_label
+from flairflow.cohort.manifest_table import bids_label
 from flairflow.errors import ConfigError
 from flairflow.tables import read_foreign_table, records
 

@@ -10,14 +10,13 @@ import pandas as pd
 
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
-from flairflow.cohort.sharding import stage_rows
 from flairflow.cohort.withdrawn import WITHDREW
 from flairflow.comparison.published.imported_scores import with_imported
 from flairflow.comparison.scoring.evaluate import choose_thresholds
 from flairflow.config.models import Config
 from flairflow.metrics.registry import COLUMNS
 from flairflow.paths import Results
-from flairflow.shards.ledger import Row
+from flairflow.shards.ledger import Row, stage_rows
 from flairflow.tables import Column, column, write_table
 
 log = logging.getLogger(__name__)

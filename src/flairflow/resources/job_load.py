@@ -13,7 +13,7 @@ from pathlib import Path
 from flairflow.config.models import Config
 from flairflow.network.activation import Activation, channels
 from flairflow.paths import Results
-from flairflow.requests.network import Network, predicting, training
+from flairflow.resources.network_cost import Network, predicting, training
 from flairflow.tables import read_table
 from flairflow.training.budget import with_budget
 from flairflow.training.configured_strategies import ensemble_parts, entry

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from flairflow.cohort.manifest import bids_label
+from flairflow.cohort.manifest_table import bids_label
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError, in_short
 from flairflow.files import write_text

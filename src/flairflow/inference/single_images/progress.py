@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from flairflow.inference.single_table import Row
+from flairflow.inference.single_images.table import Row
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flairflow.brain_mask.methods import Brain
 from flairflow.config.models import PreprocessingSettings, RegistrationSettings
 from flairflow.images.grid import Image
-from flairflow.inference.segment import Segmentation, segment_prepared
+from flairflow.inference.prediction import Segmentation, segment_prepared
 from flairflow.network.ensemble import Ensemble
 from flairflow.preprocessing.prepare import prepare, prepared_values
 from flairflow.registration.register import register_images, registration_values

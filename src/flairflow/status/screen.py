@@ -14,7 +14,7 @@ from rich.text import Text
 
 from flairflow.paths import Results
 from flairflow.status.grouping import grouped
-from flairflow.status.watch import StageStatus, Status
+from flairflow.status.run_state import StageStatus, Status
 from flairflow.training.pace import duration
 
 # So many lines of a kind are shown, and so many scans of a line; the rest is counted.

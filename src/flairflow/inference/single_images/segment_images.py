@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flairflow import stages
 from flairflow.brain_mask.methods import Brain, reference_brain
 from flairflow.brain_mask.plausible import usable_brain
 from flairflow.config.models import RegistrationSettings
 from flairflow.errors import ConfigError, ScanError
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import read_image, read_labels
-from flairflow.inference.one_pass import segment_images
-from flairflow.inference.outputs import flag_of, write_segmentation
-from flairflow.inference.segment import Segmentation, segment_prepared
-from flairflow.inference.single_inputs import Input
-from flairflow.inference.single_table import Row, SingleTable
+from flairflow.inference.images_to_masks import segment_images
+from flairflow.inference.output_files import flag_of, write_segmentation
+from flairflow.inference.prediction import Segmentation, segment_prepared
+from flairflow.inference.single_images.inputs import Input
+from flairflow.inference.single_images.table import Row, SingleTable
 from flairflow.network.ensemble import Ensemble
 from flairflow.preprocessing.prepare import prepare, prepared_values
+from flairflow.shards import stages
 from flairflow.shards.begun import Begun
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from flairflow.cleaning.storage import COLUMNS, files_of, measure, recorded_scans
+from flairflow.cleaning.disk_use import COLUMNS, measure
 from flairflow.config.models import Config
 from flairflow.paths import Results
+from flairflow.shards.files_kept import files_of, recorded_scans
 from flairflow.tables import write_table
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from flairflow import __version__
 from flairflow.files import write_text
 from flairflow.images.grid import Array, Image
 from flairflow.images.nifti import write_image
-from flairflow.inference.segment import Segmentation
+from flairflow.inference.prediction import Segmentation
 from flairflow.paths import SOFTWARE
 
 

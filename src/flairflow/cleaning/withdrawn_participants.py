@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flairflow.cleaning.known import check_known, note_purged
+from flairflow.cleaning.known_participants import check_known, note_purged
 from flairflow.cohort.withdrawn import WITHDREW, listed, withdrawn_participants
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError, in_short

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flairflow.cleaning.storage import files_of, recorded_scans
 from flairflow.cohort.index import read_scans
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config
 from flairflow.files import write_text
 from flairflow.paths import Results
+from flairflow.shards.files_kept import files_of, recorded_scans
 from flairflow.tables import Column, column, read_table, records, to_tsv, write_table
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flairflow.cohort.walk import PARTICIPANT, walk
+from flairflow.cohort.bids_files import PARTICIPANT, walk
 from flairflow.config.models import Config, Dataset
 
 # Up to so many participants (or rows of a manifest) every image is looked at, which takes a fifth of a second.

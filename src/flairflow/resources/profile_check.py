@@ -21,7 +21,7 @@ IGNORED = {
     "account": "slurm_account",
 }
 PER_CPU = (
-    "it would replace the memory that each job asks for, which is worked out (docs/requests.md) and grows with each "
+    "it would replace the memory that each job asks for, which is worked out (docs/resources.md) and grows with each "
     "attempt; take it away: SLURM takes memory per node too, and a rule that needs other memory takes `mem_mb`"
 )
 

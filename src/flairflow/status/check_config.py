@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from flairflow.cohort.discover import discover
-from flairflow.cohort.places import nearest_folder
+from flairflow.cohort.check_folders import nearest_folder
+from flairflow.cohort.find_scans import discover
 from flairflow.cohort.scan import Scan
 from flairflow.cohort.withdrawn import without_withdrawn
 from flairflow.config import Config, read_config
 from flairflow.config.line_numbers import with_lines
-from flairflow.dag import check_all
 from flairflow.errors import ConfigError, in_short
 from flairflow.status.forecast import Forecast, forecast
+from flairflow.status.preconditions import check_all
 from flairflow.training.ensemble_members import model_folders
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from flairflow.cohort.preference import Rank, order, part_of_a_head, rank, why
+from flairflow.cohort.image_preference import Rank, order, part_of_a_head, rank, why
 from flairflow.cohort.scan import Scan
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flairflow.status.grouping import grouped
-from flairflow.status.watch import Status
+from flairflow.status.run_state import Status
 
 
 def to_json(status: Status) -> dict[str, Any]:

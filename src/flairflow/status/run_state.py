@@ -13,8 +13,8 @@ from flairflow.errors import ConfigError
 from flairflow.paths import Results
 from flairflow.shards.lock import held
 from flairflow.status.cohort import Cohort, read_cohort
-from flairflow.status.plan import Job, Stage, plan
-from flairflow.status.reading import Reader
+from flairflow.status.file_cache import Reader
+from flairflow.status.jobs import Job, Stage, plan
 from flairflow.status.shards import Failure, Rows, finished_scans, scans_per_second, up_to
 from flairflow.status.slurm import Queue, QueuedJob, comment
 from flairflow.status.trainings import Training, training

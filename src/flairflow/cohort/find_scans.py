@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from flairflow.cohort.bids import scans_by_name
 from flairflow.cohort.left_out import LeftOut
-from flairflow.cohort.manifest import scans_of_manifest
+from flairflow.cohort.manifest_table import scans_of_manifest
 from flairflow.cohort.scan import Scan
 from flairflow.config.models import Config, Dataset
 from flairflow.errors import ConfigError

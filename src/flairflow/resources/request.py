@@ -1,4 +1,4 @@
-"""The request of a job. docs/requests.md has the formula in words; benchmarks/job_requests.py checks it."""
+"""The request of a job. docs/resources.md has the formula in words; benchmarks/job_requests.py checks it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flairflow.config.models import Config
-from flairflow.requests.load import load
+from flairflow.resources.job_load import load
 
 # So many times what is expected; CPUs and file systems of clusters differ more than memory does.
 MEMORY_MARGIN, TIME_MARGIN = 1.25, 4.0

@@ -1,0 +1,1 @@
+"""`flairflow segment`: single images, or folders of them, without a workflow."""
