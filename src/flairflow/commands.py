@@ -270,7 +270,7 @@ def thresholds(options: Namespace) -> None:
 
 
 def volumes(options: Namespace) -> None:
-    from flairflow.comparison.scoring.gather import write_volumes
+    from flairflow.inference.volumes import write_volumes
 
     config = read_config(options.config)
     write_volumes(config, Results(config.results))

@@ -18,10 +18,10 @@ from chain import Run
 from flairflow.cohort import archive_changes
 from flairflow.cohort.archive_changes import archive_state
 from flairflow.cohort.index import index
-from flairflow.comparison.scoring.gather import write_volumes
 from flairflow.config import Config, load_config
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
+from flairflow.inference.volumes import write_volumes
 from flairflow.tables import read_table
 
 INDEX = ("--until", "index")

@@ -26,7 +26,6 @@ from flairflow.cli import main
 from flairflow.cohort.check_folders import check_places
 from flairflow.cohort.index import index, read_scans
 from flairflow.cohort.scan import Mask, Scan
-from flairflow.comparison.scoring.gather import write_volumes
 from flairflow.comparison.tables.main_table import COLUMNS, as_latex, as_markdown
 from flairflow.config import Config, load_config, read_config
 from flairflow.dag import compare_version, model_files, segment_version
@@ -37,6 +36,7 @@ from flairflow.images.nifti import write_image
 from flairflow.inference.bids_description import describe_datasets
 from flairflow.inference.output_files import write_segmentation
 from flairflow.inference.prediction import Segmentation
+from flairflow.inference.volumes import write_volumes
 from flairflow.paths import Results, derivative
 from flairflow.report.counts import volume_summary
 from flairflow.report.page import write_report

@@ -10,8 +10,8 @@ import pytest
 
 from flairflow.cohort.index import write_shards
 from flairflow.cohort.scan import Scan, columns, to_row
-from flairflow.comparison.scoring.gather import mixed_precisions, write_volumes
 from flairflow.config import load_config
+from flairflow.inference.volumes import mixed_precisions, write_volumes
 from flairflow.paths import Results
 from flairflow.shards.ledger import Row, write_ledger
 from flairflow.tables import read_table, write_table

@@ -9,9 +9,9 @@ import pandas as pd
 
 from flairflow.cleaning.set_aside import read_gone
 from flairflow.cohort.scan import Scan
-from flairflow.comparison.scoring.gather import mixed_precisions
 from flairflow.config.models import Config
 from flairflow.files import write_text
+from flairflow.inference.volumes import mixed_precisions
 from flairflow.paths import Results
 from flairflow.tables import read_table
 

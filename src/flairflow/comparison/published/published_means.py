@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from flairflow.comparison.markup import latex_table, markdown_table
 from flairflow.comparison.published.scan_ids import repeated
-from flairflow.comparison.tables.main_table import latex_table, markdown_table
 from flairflow.config.models import Config
 from flairflow.errors import ConfigError
 from flairflow.metrics.registry import METRICS
