@@ -25,7 +25,7 @@ from flairflow.images.resample import ras_grid, resample
 from flairflow.registration.from_brain import align_brain
 from flairflow.registration.template import align_to_template, load_template, template_brain_mask
 
-LEAST_DICE, MOST_SECONDS = 0.96, 3.0
+MIN_DICE, MAX_SECONDS = 0.96, 3.0
 SEED, MINIMUM_QUALITY = 0, 0.3
 
 T = TypeVar("T")
@@ -75,8 +75,8 @@ def main() -> int:
         print(line, flush=True)
         if arguments.pictures:
             draw(arguments.pictures / f"{case.name}.png", case, mask)
-    met = min(dices) >= LEAST_DICE and max(seconds) <= MOST_SECONDS
-    print(f"Dice at least {min(dices):.3f} (limit {LEAST_DICE}), at most {max(seconds):.1f} s (limit {MOST_SECONDS})")
+    met = min(dices) >= MIN_DICE and max(seconds) <= MAX_SECONDS
+    print(f"Dice at least {min(dices):.3f} (limit {MIN_DICE}), at most {max(seconds):.1f} s (limit {MAX_SECONDS})")
     return 0 if met else 1
 
 

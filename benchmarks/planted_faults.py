@@ -174,7 +174,7 @@ FAULTS = (
         "return max(float(np.percentile(distances, 95))",
         "return min(float(np.percentile(distances, 95))",
     ),
-    Fault("lesions that share half count", "(self.common > LEAST_IOU * union)", "(self.common >= LEAST_IOU * union)"),
+    Fault("lesions that share half count", "(self.common > MIN_IOU * union)", "(self.common >= MIN_IOU * union)"),
     Fault(
         "participants with many scans count more",
         "own = participant_means(values[complete][:, chosen], scores.participants[complete])",

@@ -20,7 +20,7 @@ from flairflow.registration.pose import world_points
 from flairflow.registration.rigid import align_rigid
 from flairflow.registration.template import align_to_template, template_brain_mask
 
-LARGEST_ERROR_MM, LEAST_DICE, SEED, MINIMUM_QUALITY = 1.0, 0.93, 0, 0.3
+LARGEST_ERROR_MM, MIN_DICE, SEED, MINIMUM_QUALITY = 1.0, 0.93, 0, 0.3
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def rigid_table(data: Path) -> bool:
 
 def template_table(data: Path, kind: str) -> bool:
     """Template brain mask against the published mask (ms_long), or the skull-stripped brain itself (ms_mni)."""
-    print(f"FLAIR -> template, {kind} at 2 mm (limit: Dice {LEAST_DICE})")
+    print(f"FLAIR -> template, {kind} at 2 mm (limit: Dice {MIN_DICE})")
     print(f"{'scan':28} {'Dice':>9} {'quality':>8} {'starts':>7} {'CPU s':>8}")
     met = True
     for path in sorted(
@@ -71,7 +71,7 @@ def template_table(data: Path, kind: str) -> bool:
         brain = published_brain(data / "ms_long", path) if "ms_long" in path.parts else flair.data != 0
         begin = time.process_time()
         dice, quality, starts = brain_mask_dice(flair, brain, kind)
-        met &= dice >= LEAST_DICE
+        met &= dice >= MIN_DICE
         scan = path.name.removesuffix("_FLAIR.nii.gz")
         print(f"{scan:28} {dice:9.4f} {quality:8.2f} {starts:7d} {time.process_time() - begin:8.1f}")
     return met

@@ -32,7 +32,7 @@ from tables import kept, limits_table, metadata_table, overhead_table, planning_
 
 SIZES = [ANNOTATED, 10_000, 50_000, 100_000]
 # More scans than this, all annotated, are planned from tables: a tree of them takes long to write and to index.
-MOST_ANNOTATED_TREE = 10_000
+MAX_ANNOTATED_TREE = 10_000
 KINDS: tuple[Kind, ...] = ("realistic", "all annotated", "all annotated, 128 a shard")
 SHARDS = (4, 16, 64)
 BEGIN, END = "<!-- measured by benchmarks/scale/run.py -->\n", "<!-- end of what is measured -->\n"
@@ -58,7 +58,7 @@ def main() -> None:
 def _plan(root: Path, size: int, kind: Kind) -> Planned:
     print(f"{time.strftime('%T')} {size} scans, {kind}", file=sys.stderr, flush=True)
     folder = root / f"{size}-{KINDS.index(kind)}"
-    if kind == "realistic" or (kind == "all annotated" and size <= MOST_ANNOTATED_TREE):
+    if kind == "realistic" or (kind == "all annotated" and size <= MAX_ANNOTATED_TREE):
         return plan_with_trees(folder, size, kind)
     return plan_with_tables(folder, size, kind)
 

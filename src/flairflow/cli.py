@@ -28,7 +28,7 @@ GUARDED = ("register", "preprocess", "pseudolabel", "segment-shard", "segment-ar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand. Returns 0; 1 after a message for what the user can mend; 130 when it was interrupted (Ctrl-C).
+    """Run a subcommand. Returns 0; 1 after a message for what the user can fix; 130 when it was interrupted (Ctrl-C).
     A bug keeps its traceback."""
     try:
         return _dispatch(_parser().parse_args(arguments))

@@ -36,7 +36,7 @@ def on_scratch(folder: Path | None) -> Iterator[None]:
     except OSError as problem:
         raise ConfigError(
             f"scratch: {folder} cannot be written on {os.uname().nodename} ({problem.strerror}); "
-            "mend `scratch` in the profile's site block"
+            "fix `scratch` in the profile's site block"
         ) from None
     before = tempfile.tempdir, os.environ.get("TMPDIR"), signal.getsignal(signal.SIGTERM)
     # That is how a cluster ends a job: the folder is to go with it.

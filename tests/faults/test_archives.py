@@ -91,7 +91,7 @@ def test_tables_of_another_clock_are_refused_before_anything_runs(run: Run) -> N
 
 CHANGES: dict[str, Any] = {
     "a new session": lambda data: write_flair(data / "sub-1/ses-b/anat/sub-1_ses-b_FLAIR.nii.gz"),
-    "a file mended in place": lambda data: write_flair(data / "sub-1/ses-a/anat/sub-1_ses-a_FLAIR.nii.gz", seed=1),
+    "a file fixed in place": lambda data: write_flair(data / "sub-1/ses-a/anat/sub-1_ses-a_FLAIR.nii.gz", seed=1),
     "a file that went": lambda data: (data / "sub-2/ses-a/anat/sub-2_ses-a_FLAIR.nii.gz").unlink(),
     "a new participant without images": lambda data: (data / "sub-3").mkdir(),
     "a mask": lambda data: write_flair(data / "derivatives/manual/sub-1/sub-1_mask.nii.gz"),
@@ -122,7 +122,7 @@ def test_a_change_is_seen_and_nothing_else(run: Run, change: str) -> None:
 
 def test_what_is_not_looked_at_in_a_large_archive_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     config = configured(run)
-    monkeypatch.setattr(archive_changes, "MOST", 1)
+    monkeypatch.setattr(archive_changes, "MAX_PARTICIPANTS", 1)
     before, unseen = archive_state(config)
     assert "only the times of participants' folders are looked at" in unseen[0] and "-R index" in unseen[0]
     write_flair(run.folder / "data/sub-1/ses-a/anat/sub-1_ses-a_FLAIR.nii.gz", seed=1)

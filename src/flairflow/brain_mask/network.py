@@ -30,7 +30,7 @@ SPACING = 2.0
 STEP, SHORTEST, LONGEST = 16, 32, 128
 
 # Percentiles of the head's values that become 0 and 1, and where the values are cut then.
-DARK, BRIGHT, LEAST, MOST = 1.0, 99.5, -0.5, 1.5
+DARK, BRIGHT, MIN_VALUE, MAX_VALUE = 1.0, 99.5, -0.5, 1.5
 
 # The slope is looked at as far from the surface (mm): further in, distances from two sides meet.
 SHELL = 4.0
@@ -132,8 +132,8 @@ def network_input(image: Image, spacing: float = SPACING) -> Image:
     dark, bright = np.percentile(shown, (DARK, BRIGHT))
     if not bright > dark:
         raise ScanError("image is constant but for its background")
-    scaled = np.clip((data - dark) / (bright - dark), LEAST, MOST).astype(np.float32)
-    nothing = float(np.clip(-dark / (bright - dark), LEAST, MOST))
+    scaled = np.clip((data - dark) / (bright - dark), MIN_VALUE, MAX_VALUE).astype(np.float32)
+    nothing = float(np.clip(-dark / (bright - dark), MIN_VALUE, MAX_VALUE))
     return _fitted(Image(scaled, grid.affine), nothing)
 
 

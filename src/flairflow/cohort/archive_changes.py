@@ -12,7 +12,7 @@ from flairflow.cohort.bids_files import PARTICIPANT, walk
 from flairflow.config.models import Config, Dataset
 
 # Up to so many participants (or rows of a manifest) every image is looked at, which takes a fifth of a second.
-MOST = 2000
+MAX_PARTICIPANTS = 2000
 
 
 def archive_state(config: Config) -> tuple[str, list[str]]:
@@ -32,8 +32,8 @@ def archive_state(config: Config) -> tuple[str, list[str]]:
             else:
                 seen = "the manifest alone is" if dataset.manifest else "only the times of participants' folders are"
                 unseen.append(
-                    f"{name}: more than {MOST} participants, so {seen} looked at for changes; after files were mended, "
-                    "or added in the folders below, say -R index"
+                    f"{name}: more than {MAX_PARTICIPANTS} participants, so {seen} looked at for changes; after files "
+                    "were fixed, or added in the folders below, say -R index"
                 )
     return state.hexdigest()[:16], unseen
 
@@ -46,7 +46,7 @@ def _folders(dataset: Dataset) -> Iterator[str]:
     for folder in dict.fromkeys(["", *(pattern.folder for pattern in patterns)]):
         root = dataset.root / folder
         names = sorted(entry.name for entry in _entries(root) if PARTICIPANT.match(entry.name))
-        if len(names) > MOST:
+        if len(names) > MAX_PARTICIPANTS:
             shallow = True
             yield from _times(root, names)
         else:
@@ -58,7 +58,7 @@ def _folders(dataset: Dataset) -> Iterator[str]:
 
 def _manifest(manifest: Path, root: Path) -> Iterator[str]:
     text = manifest.read_text(encoding="utf-8", errors="replace") if manifest.is_file() else ""
-    if text.count("\n") > MOST:
+    if text.count("\n") > MAX_PARTICIPANTS:
         yield ""
     else:
         yield from _times(root, re.findall(r"[^\t,;\"\r\n]+\.nii(?:\.gz)?", text))

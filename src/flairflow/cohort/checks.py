@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Kind = Literal["image", "mask"]
-MOST_VALUES = 256
+MAX_VALUES = 256
 FILES_PER_MESSAGE = 1000
 
 
@@ -137,8 +137,8 @@ def _on_its_image(scan: Scan, path: str, image: str, what: str, findings: Mappin
     from flairflow.images.axis_order import how_apart, is_reordered, order_between
 
     mask, of, name = findings[path], findings[image], Path(path).name
-    if len(mask.values) >= MOST_VALUES:
-        return scan.excluded(f"{name}: values are no mask ({MOST_VALUES} or more different ones)")
+    if len(mask.values) >= MAX_VALUES:
+        return scan.excluded(f"{name}: values are no mask ({MAX_VALUES} or more different ones)")
     order = order_between(mask.grids, of.grids)
     if order is not None:
         return scan.noted(f"{name}: voxels are in another order than its image's") if is_reordered(order) else scan
@@ -215,7 +215,7 @@ def _finding(path: Path, kind: Kind, earlier: Finding | None) -> Finding:
         return Finding(size, modified, problem=str(problem))
     except (OSError, MemoryError) as problem:
         return Finding(size, modified, problem=f"{path.name}: cannot be read ({problem or type(problem).__name__})")
-    values = tuple(int(value) for value in np.unique(image.data)[:MOST_VALUES]) if kind == "mask" else ()
+    values = tuple(int(value) for value in np.unique(image.data)[:MAX_VALUES]) if kind == "mask" else ()
     affine, other = (() if m is None else tuple(map(float, m.ravel())) for m in (image.affine, image.other))
     note = "; ".join(image.notes)
     return Finding(size, modified, "", digest, image.data.shape, affine, other, values, note)

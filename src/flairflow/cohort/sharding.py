@@ -15,7 +15,7 @@ def assign_shards(scans: Sequence[Scan], size: int, kept: Mapping[str, str]) -> 
     """Give every included scan its shard, `<dataset>-<split>-<number>`.
 
     kept : shard by scan from earlier runs. New scans fill the last open shard of their dataset and split, then open new
-    ones; excluded scans keep their place without being in any list, so that a mended file finds its shard again.
+    ones; excluded scans keep their place without being in any list, so that a fixed file finds its shard again.
     """
     sizes = Counter(kept.values())
     last: Counter[str] = Counter()

@@ -20,10 +20,10 @@ from flairflow.images.placement import Placement, check_plausible, placed_like, 
 from flairflow.images.values import unsigned
 
 # A head in voxels of a quarter of a millimetre has fewer.
-MOST_VOXELS = 2**29
+MAX_VOXELS = 2**29
 
 # What deflate can shrink at most: a file cannot hold more than this times its size.
-MOST_COMPRESSION = 1032
+MAX_COMPRESSION = 1032
 
 # Bytes of a voxel in memory beside the stored ones: as float32, and whether it is finite.
 WORKING_BYTES = 5
@@ -163,14 +163,14 @@ def _check_room(image: Any, path: Path) -> None:
     # The voxels of a pair of files are in the other one.
     file = str(image.file_map["image"].filename or path)
     size = os.stat(file).st_size  # noqa: PTH116 (a Path takes longer than the rest of this)
-    there = size * (1 if file.endswith((".nii", ".img", ".mgh")) else MOST_COMPRESSION)
+    there = size * (1 if file.endswith((".nii", ".img", ".mgh")) else MAX_COMPRESSION)
     if wanted > there and not file.endswith(".bz2"):
         raise ScanError(
             f"{path.name}: cannot be read, damaged or truncated (its header asks for {wanted / 1e6:,.1f} MB of voxels, "
             f"the file has {size / 1e6:,.1f} MB)"
         )
-    if voxels > MOST_VOXELS:
-        raise ScanError(f"{path.name}: {voxels:,} voxels are more than an image of a head has (up to {MOST_VOXELS:,})")
+    if voxels > MAX_VOXELS:
+        raise ScanError(f"{path.name}: {voxels:,} voxels are more than an image of a head has (up to {MAX_VOXELS:,})")
     if (needed := wanted + voxels * WORKING_BYTES) > MEMORY:
         raise ScanError(f"{path.name}: takes {needed / 1e9:.1f} GB of memory, this machine has {MEMORY / 1e9:.1f} GB")
 

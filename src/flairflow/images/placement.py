@@ -86,13 +86,13 @@ def check_plausible(grid: Grid, name: str) -> None:
     if min(edges) < SMALLEST_EDGE * 0.999 or max(edges) > LARGEST_EDGE * 1.001:
         raise ScanError(
             f"{name}: voxels of {shown(edges)} mm (of a head {SMALLEST_EDGE:g} to {LARGEST_EDGE:g}); "
-            "mend the voxel size, or the unit of length, in its header"
+            "fix the voxel size, or the unit of length, in its header"
         )
     whole = [view for view, count in zip(views, grid.shape, strict=True) if count >= WHOLE_AXIS]
     if max(views) > LONGEST_VIEW or min(whole, default=SHORTEST_VIEW) < SHORTEST_VIEW:
         raise ScanError(
             f"{name}: field of view of {shown(views)} mm (of a head {SHORTEST_VIEW:g} to {LONGEST_VIEW:g}); "
-            "mend the voxel size in its header"
+            "fix the voxel size in its header"
         )
 
 

@@ -13,7 +13,7 @@ from flairflow.metrics.ratio import ratio
 from flairflow.metrics.registry import SIZES
 
 CONNECTIVITIES = (26, 18, 6)
-LEAST_IOU = 0.5
+MIN_IOU = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Lesions:
         """The same with TP the pairs whose intersection over union exceeds one half: no lesion is in two of them."""
         first, second = self.meeting.T
         union = self.predicted[first] + self.reference[second] - self.common
-        matched = int((self.common > LEAST_IOU * union).sum())
+        matched = int((self.common > MIN_IOU * union).sum())
         return ratio(2 * matched, len(self.predicted) + len(self.reference))
 
     @property

@@ -16,7 +16,7 @@ from flairflow.paths import Results
 from flairflow.tables import read_table
 
 # Reasons, and flags, that are listed.
-MOST = 5
+MAX_LISTED = 5
 
 
 def scored(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -82,5 +82,5 @@ def _unexpected(results: Results) -> int:
 def _most_common(texts: Sequence[str], what: str) -> list[str]:
     """A line for each of the most frequent texts, and one that says how many others there are."""
     counts = Counter(texts)
-    lines = [f"  {count} x {text}" if count > 1 else f"  {text}" for text, count in counts.most_common(MOST)]
-    return [*lines, *([f"  ... and {len(counts) - MOST} other {what}"] if len(counts) > MOST else [])]
+    lines = [f"  {count} x {text}" if count > 1 else f"  {text}" for text, count in counts.most_common(MAX_LISTED)]
+    return [*lines, *([f"  ... and {len(counts) - MAX_LISTED} other {what}"] if len(counts) > MAX_LISTED else [])]

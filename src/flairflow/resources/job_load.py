@@ -22,7 +22,7 @@ from flairflow.training.ensemble_members import model_folders
 # The box around a brain (mm^3), which the prepared grid covers, and around a head, which an image covers.
 BRAIN_MM3, HEAD_MM3 = 5.0e6, 12.6e6
 # Voxels of an image of which nothing is known yet (a head at 1 mm), and scans of a cohort that was never indexed.
-USUAL_VOXELS, USUAL_SCANS = 12_600_000, 100_000
+DEFAULT_VOXELS, DEFAULT_SCANS = 12_600_000, 100_000
 # Of a process that loads patches: assumed, as there was no GPU.
 LOADER_BYTES = 3e8
 # The network that finds brains, its libraries included, on the largest field of view that it takes (measured).
@@ -104,7 +104,7 @@ def _to_be_indexed(config: Config, shards: Mapping[str, Shard]) -> int:
             there += dataset.manifest.read_bytes().count(b"\n") if dataset.manifest.is_file() else 0
         elif dataset.root.is_dir():
             there += sum(path.name.startswith("sub-") for path in os.scandir(dataset.root))
-    usual = math.ceil(_simulated(config, 1).scans) if config.simulation else USUAL_SCANS
+    usual = math.ceil(_simulated(config, 1).scans) if config.simulation else DEFAULT_SCANS
     return max(2 * there, sum(shard.scans for shard in shards.values())) or usual
 
 
@@ -195,7 +195,7 @@ def _largest(config: Config, rule: str, shards: Collection[Shard]) -> float:
     drawn_on = any(source.drawn_on for data in config.datasets.values() for source in data.labels.values())
     others = (rule in READ_IMAGES and len(config.images) > 1) or (rule in ("register", "index") and drawn_on)
     known = [shard.voxels for shard in shards]
-    return max([*known, USUAL_VOXELS]) if others or not known else max(known)
+    return max([*known, DEFAULT_VOXELS]) if others or not known else max(known)
 
 
 def _shards(config: Config) -> dict[str, Shard]:
@@ -209,7 +209,7 @@ def _read(path: Path, _modified: int) -> dict[str, Shard]:
     """Once a process and index: every job asks."""
     return {
         row["shard"]: Shard(
-            row["split"], int(row["scans"]), int(row.get("voxels") or USUAL_VOXELS), row["annotated"] == "yes"
+            row["split"], int(row["scans"]), int(row.get("voxels") or DEFAULT_VOXELS), row["annotated"] == "yes"
         )
         for row in read_table(path, text=True).to_dict("records")
     }

@@ -11,7 +11,7 @@ from flairflow.resources.job_load import load
 
 # So many times what is expected; CPUs and file systems of clusters differ more than memory does.
 MEMORY_MARGIN, TIME_MARGIN = 1.25, 4.0
-LEAST_MINUTES = 10
+MIN_MINUTES = 10
 # No training asks for more in its first attempt: many partitions allow no more, and the next one goes on from its last
 # checkpoint.
 LONGEST_TRAINING_MINUTES = 2880
@@ -82,7 +82,7 @@ def request(config: Config, rule: str, wildcards: Mapping[str, str], threads: in
     """
     megabytes, seconds, multiply_adds = expected(config, rule, wildcards, threads)
     seconds += _network_seconds(multiply_adds)
-    minutes = max(LEAST_MINUTES, math.ceil(TIME_MARGIN * seconds / 60))
+    minutes = max(MIN_MINUTES, math.ceil(TIME_MARGIN * seconds / 60))
     if rule == "train_model":
         minutes = min(minutes, LONGEST_TRAINING_MINUTES)
     return Request(attempt * math.ceil(SNAKEMAKE_MB + MEMORY_MARGIN * megabytes), attempt * minutes)

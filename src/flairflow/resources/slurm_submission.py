@@ -18,7 +18,7 @@ PATIENCE = 3
 
 
 def watch_submission(executor: Any) -> None:
-    """Mend what release 2.6 of the executor leaves open, where it is the one of this run.
+    """Fix what release 2.6 of the executor leaves open, where it is the one of this run.
 
     - Interrupted while it still submits jobs, it cancels those that are there and then submits the rest.
     - What is wrong with one job's submission is known to its thread alone, and the run waits for ever.

@@ -16,7 +16,7 @@ from flairflow.cohort.sharding import assign_shards
 from flairflow.cohort.splits import assign_splits
 from flairflow.config.models import Config
 from flairflow.paths import RULES, Results
-from flairflow.resources.job_load import BRAIN_MM3, USUAL_VOXELS
+from flairflow.resources.job_load import BRAIN_MM3, DEFAULT_VOXELS
 from flairflow.resources.request import CPU_SPEED, GPU_SPEED, expected
 from flairflow.status.cohort import read_cohort
 from flairflow.status.file_cache import Reader
@@ -45,7 +45,7 @@ class Forecast:
 def forecast(config: Config, scans: Sequence[Scan]) -> Forecast:
     """The forecast for these scans, as they were discovered. Raises ConfigError where splits contradict each other."""
     # Nothing is known of their voxels yet.
-    scans = [replace(scan, shape=f"{USUAL_VOXELS}x1x1") for scan in scans]
+    scans = [replace(scan, shape=f"{DEFAULT_VOXELS}x1x1") for scan in scans]
     scans = assign_splits(scans, config.datasets, config.index.splits, config.seed, {})
     scans = assign_shards(scans, config.index.shard_size, {})
     included = [scan for scan in scans if scan.included]
@@ -85,9 +85,9 @@ def _bytes(config: Config, scans: Sequence[Scan], trainings: int) -> float:
     scored = [scan for scan in scans if scan.scored]
     incomplete = [scan for scan in prepared if scan.split == "train" and scan.incomplete]
     taught = 0 if config.models else len(teachers(config))
-    total = len(prepared) * (voxels * (2 * len(config.images) + 2) + MASK_BYTES * USUAL_VOXELS)
+    total = len(prepared) * (voxels * (2 * len(config.images) + 2) + MASK_BYTES * DEFAULT_VOXELS)
     total += len(incomplete) * taught * voxels * (1 + len(config.labels))
-    total += (len(scans) + len(scored) * (len(config.ensembles) - 1)) * MASK_BYTES * USUAL_VOXELS
+    total += (len(scans) + len(scored) * (len(config.ensembles) - 1)) * MASK_BYTES * DEFAULT_VOXELS
     scored_by = [name for name in config.compared if name not in RULES]
     total += sum(len(scan.annotated) for scan in scored) * len(scored_by) * MAP_BYTES
     if config.segmentation.probabilities:

@@ -16,7 +16,7 @@ from flairflow.files import write_text
 from flairflow.paths import Results
 from flairflow.resources.job_load import FINDER_BYTES
 from flairflow.resources.network_cost import Network, predicting, training
-from flairflow.resources.request import COSTS, LEAST_MINUTES, MEMORY_MARGIN, SNAKEMAKE_MB, TIME_MARGIN, request
+from flairflow.resources.request import COSTS, MEMORY_MARGIN, MIN_MINUTES, SNAKEMAKE_MB, TIME_MARGIN, request
 
 # A job of every rule that has a shard, an ensemble or a network.
 JOBS: dict[str, dict[str, str]] = {
@@ -122,7 +122,7 @@ def test_a_case_by_hand(folder: Path) -> None:
     asked = request(configured(folder), "register", JOBS["register"])
     assert asked.mem_mb == -(-(SNAKEMAKE_MB + MEMORY_MARGIN * (cost.mb + cost.native * 2 + FINDER_BYTES / 1e6)) // 1)
     seconds = cost.seconds + 64 * (cost.scan + cost.of_native * 2 + cost.row)
-    assert asked.runtime == max(LEAST_MINUTES, -(-TIME_MARGIN * seconds / 60 // 1))
+    assert asked.runtime == max(MIN_MINUTES, -(-TIME_MARGIN * seconds / 60 // 1))
 
 
 def test_a_network_is_counted_by_hand() -> None:

@@ -62,7 +62,7 @@ def check_values(given: Given) -> None:
             wrong = own[np.isfinite(values) & ((values - values.round()).abs() > ROUNDING)]
             faults += [f"{_which(row)} is {row.value:g}, not a whole number" for row in wrong.itertuples()]
     if faults:
-        _refuse(given, faults, "mend the file, or leave these values out (NaN or n/a)")
+        _refuse(given, faults, "fix the file, or leave these values out (NaN or n/a)")
 
 
 def check_places(given: Given, table: pd.DataFrame) -> None:
@@ -88,7 +88,7 @@ def check_places(given: Given, table: pd.DataFrame) -> None:
             for row in wrong.itertuples()
         ]
     if faults:
-        _refuse(given, faults, "mend n_gt, reference_ml or these values")
+        _refuse(given, faults, "fix n_gt, reference_ml or these values")
 
 
 def check_references(table: pd.DataFrame) -> None:

@@ -130,7 +130,7 @@ def _spectrum(count: int, tied: Ties) -> tuple[Array, Array]:
 
 
 def _sine_squares(angles: Array, ranks: Array, times: Array) -> Array:
-    """sum times * sin(rank * angle)^2. Where few are tied as if none were, which is a closed form, then mended for
+    """sum times * sin(rank * angle)^2. Where few are tied as if none were, which is a closed form, then corrected for
     those."""
     count, tied = int(times.sum()), np.flatnonzero(times > 1)
     few = 3 * len(tied) < len(ranks)
