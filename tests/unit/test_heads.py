@@ -15,7 +15,7 @@ from flairflow.config.models import DefaultModelsSettings
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Grid, Image
 from flairflow.network.architecture import build_network, load_network_weights, network_weights
-from flairflow.network.making import make
+from flairflow.network.making import examples, make
 from flairflow.network.making.brain import distance_loss
 from flairflow.network.making.examples import Brains, Material, WholeHeads
 from flairflow.network.making.lesions import NETWORK, WEIGHT, lesion_loss, without_weights
@@ -161,9 +161,10 @@ def test_the_weighting_is_taken_off_again() -> None:
     torch.testing.assert_close(off.exp(), torch.tensor([1.0, WEIGHT, WEIGHT]))
 
 
-def test_both_models_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `snakemake default_models` does, in one update each and from the template's head alone."""
+def test_both_models_are_made_again(anatomy: Anatomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `snakemake default_models` does, in one update each and from the template's head alone, which is at hand."""
     monkeypatch.setattr(make, "HEADS", 1)
+    monkeypatch.setattr(examples, "template_anatomy", lambda: anatomy)
     settings = DefaultModelsSettings(brain_updates=1, brain_spacing=4.0, lesion_updates=1)
     make.make_models(settings, tmp_path, tmp_path / "work", threads=2)
     made = load_model(tmp_path / "default")
