@@ -115,8 +115,8 @@ FAULTS = (
     Fault("extremes count for mean and spread", "kept = values[(values >= low) & (values <= high)]", "kept = values"),
     Fault(
         "a brain of two litres and a half is usual",
-        "USUAL_BRAIN_ML = (700.0, 2200.0)",
-        "USUAL_BRAIN_ML = (0.0, 9999.0)",
+        "_BRAIN_ML = (700.0, 2200.0)",
+        "_BRAIN_ML = (0.0, 9999.0)",
     ),
     Fault(
         "a small piece is taken for the brain",
