@@ -22,6 +22,7 @@ pytest: .venv/installed
 soak: .venv/installed
 	pytest -x -q -m "" tests/slurm --rounds $(ROUNDS)
 
+# mkdocs without --quiet: with it nothing is strict (mkdocs issue 4126).
 lint: .venv/installed
 	ruff check
 	ruff format --check
