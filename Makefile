@@ -5,20 +5,24 @@ CORES ?= $(shell nproc 2> /dev/null || echo 2)
 ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test soak lint system clean
+.PHONY: demo test pytest soak lint system clean
 
 demo: .venv/installed
 	snakemake --cores $(CORES) --profile profiles/local --quiet rules progress
 	@echo "The report: results/report/index.html   Tables: results/tables   Masks: results/derivatives/flairflow"
 
-# Two at a time; tests/conftest.py says which run beside which. The last lines say which were skipped, and why.
-test: .venv/installed lint
+# The linters beside the tests, and of these two at a time. Its last lines say which tests were skipped, and why.
+test: .venv/installed
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: .venv/installed
 	pytest -n 2
 
 # All of tests/slurm, over and over until something fails: make soak ROUNDS=10
 soak: .venv/installed
 	pytest -x -q -m "" tests/slurm --rounds $(ROUNDS)
 
+# mkdocs without --quiet: with it nothing is strict (mkdocs issue 4126).
 lint: .venv/installed
 	ruff check
 	ruff format --check

@@ -115,8 +115,8 @@ FAULTS = (
     Fault("extremes count for mean and spread", "kept = values[(values >= low) & (values <= high)]", "kept = values"),
     Fault(
         "a brain of two litres and a half is usual",
-        "PLAUSIBLE_BRAIN_ML = (700.0, 2200.0)",
-        "PLAUSIBLE_BRAIN_ML = (0.0, 9999.0)",
+        "_BRAIN_ML = (700.0, 2200.0)",
+        "_BRAIN_ML = (0.0, 9999.0)",
     ),
     Fault(
         "a small piece is taken for the brain",
@@ -200,14 +200,28 @@ FAULTS = (
 
 
 def tests_of(module: Path, src: Path) -> list[str]:
-    """The test files that name a module of `src` as imports do; those with fewest other tests' words first."""
-    dotted = ".".join(module.relative_to(src).with_suffix("").parts).removesuffix(".__init__")
+    """The test files that name a module of `src` as imports do, or else the modules that import it: those of units
+    first, and of these those that name the fewest other modules."""
+    rooms = {"unit": 0, "faults": 1}
+    found: list[tuple[int, int, str]] = []
+    wanted, seen = {module}, {module}
+    while wanted and not found:
+        named = re.compile("|".join(map(_import_of, (path.relative_to(src) for path in wanted))))
+        for path in (REPOSITORY / "tests").rglob("test_*.py"):
+            text = path.read_text(encoding="utf-8")
+            if named.search(text):
+                room = path.relative_to(REPOSITORY / "tests").parts[0]
+                found.append((rooms.get(room, 2), text.count("flairflow."), str(path)))
+        wanted = {path for path in src.rglob("*.py") if named.search(path.read_text(encoding="utf-8"))} - seen
+        seen |= wanted
+    return [path for _, _, path in sorted(found)]
+
+
+def _import_of(module: Path) -> str:
+    """A pattern of what imports a module."""
+    dotted = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
     package, _, name = dotted.rpartition(".")
-    named = re.compile(rf"{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{name}\b")
-    found = [path for path in (REPOSITORY / "tests").rglob("test_*.py") if named.search(path.read_text("utf-8"))]
-    order = {"unit": 0, "faults": 1}
-    found.sort(key=lambda path: (order.get(path.relative_to(REPOSITORY / "tests").parts[0], 2), path.name))
-    return [str(path) for path in found]
+    return rf"{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{name}\b"
 
 
 def caught(fault: Fault, tests: Sequence[str], seconds: float) -> str:

@@ -2,9 +2,8 @@
 
     python benchmarks/start.py IMAGE MODEL [CHECKOUT ...]
 
-IMAGE is of a head, MODEL a model folder that every checkout can read. Seconds of the processor (user and system) say
-what is asked of it, however busy the machine; the least of the rounds is given, and the least by the clock in brackets.
-Checkouts take turns.
+IMAGE is of a head, MODEL a model folder that every checkout can read. Given are the least seconds of the processor
+(user and system) of the rounds, in which checkouts take turns. On an idle machine the clock says the same.
 """
 
 from __future__ import annotations
@@ -13,48 +12,68 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).parents[1]
-ROUNDS = 5
+ROUNDS = 3
 START = "import sys; from flairflow.cli import main; sys.exit(main())"
-REPLAY = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+# The same with the seconds of the processor in imports that are in no other, written to the file IMPORTS after each.
+COUNTED = """
+import builtins, os, sys, time
+imported, spent, depth = builtins.__import__, 0.0, 0
+
+def counted(*args, **more):
+    global spent, depth
+    depth += 1
+    began = time.process_time()
+    try:
+        return imported(*args, **more)
+    finally:
+        depth -= 1
+        if depth == 0 and time.process_time() - began > 0.001:
+            spent += time.process_time() - began
+            with open(os.environ["IMPORTS"], "w") as file:
+                file.write(str(spent))
+
+builtins.__import__ = counted
+from flairflow.cli import main
+sys.exit(main())
+"""
 
 
 def main(image: Path, model: Path, checkouts: list[Path]) -> None:
     """Print a table: a row per command, a column per checkout."""
-    modules = {checkout: imports_of_segment(image, model, checkout) for checkout in checkouts}
-    commands = {
-        "--version": lambda checkout: [START, "--version"],
-        "--help": lambda checkout: [START, "--help"],
-        "imports of segment": lambda checkout: [REPLAY, *modules[checkout]],
-    }
     print("", *checkouts, sep="\t")
-    for name, arguments in commands.items():
-        measured = [[cost(arguments(checkout), checkout) for checkout in checkouts] for _ in range(ROUNDS)]
-        best = [tuple(map(min, zip(*rounds, strict=True))) for rounds in zip(*measured, strict=True)]
-        print(name, *(f"{processor:.2f} s ({clock:.2f} s)" for processor, clock in best), sep="\t")
+    for option in ("--version", "--help"):
+        rounds = [[seconds(checkout, START, option) for checkout in checkouts] for _ in range(ROUNDS)]
+        print(option, *least(rounds), sep="\t")
+    rounds = [[imports_of_segment(image, model, checkout) for checkout in checkouts] for _ in range(ROUNDS)]
+    print("imports of segment", *least(rounds), sep="\t")
 
 
-def imports_of_segment(image: Path, model: Path, checkout: Path) -> list[str]:
-    """What segmenting an image imports, in its order: names of modules that no other module imported."""
-    with tempfile.TemporaryDirectory() as out:
-        arguments = ["-X", "importtime", "-c", START, "segment", str(image), "--model", str(model), "--out", out]
-        run = subprocess.run(
-            [sys.executable, *arguments], env=environment(checkout), stderr=subprocess.PIPE, text=True, check=True
-        )
-    names = [line.rpartition("| ")[2] for line in run.stderr.splitlines() if line.startswith("import time:")]
-    return [name for name in names[1:] if not name.startswith(" ")]
-
-
-def cost(arguments: list[str], checkout: Path) -> tuple[float, float]:
-    """Seconds of the processor, and by the clock, of a process."""
-    started = time.perf_counter()
-    command = [sys.executable, "-c", *arguments]
-    with subprocess.Popen(command, env=environment(checkout), stdout=subprocess.DEVNULL) as process:
+def seconds(checkout: Path, *arguments: str) -> float:
+    """Seconds of the processor of a process that runs Python code with arguments."""
+    with subprocess.Popen(
+        [sys.executable, "-c", *arguments], env=environment(checkout), stdout=subprocess.DEVNULL
+    ) as process:
         _, _, usage = os.wait4(process.pid, 0)
-    return usage.ru_utime + usage.ru_stime, time.perf_counter() - started
+    return usage.ru_utime + usage.ru_stime
+
+
+def imports_of_segment(image: Path, model: Path, checkout: Path) -> float:
+    """Seconds of the processor that `flairflow segment` spends on imports, wherever it does."""
+    with tempfile.TemporaryDirectory() as out:
+        count = Path(out) / "imports"
+        arguments = ["segment", str(image), "--model", str(model), "--out", out, "--threads", "1"]
+        command = [sys.executable, "-c", COUNTED, *arguments]
+        subprocess.run(
+            command, env=environment(checkout) | {"IMPORTS": str(count)}, stderr=subprocess.DEVNULL, check=True
+        )
+        return float(count.read_text())
+
+
+def least(rounds: list[list[float]]) -> list[str]:
+    return [f"{min(column):.2f} s" for column in zip(*rounds, strict=True)]
 
 
 def environment(checkout: Path) -> dict[str, str]:

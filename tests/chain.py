@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import yaml
 
+import warm
 from flairflow.paths import Results
 from flairflow.shards.ledger import read_ledger
 
@@ -62,6 +62,12 @@ class Run:
     def __init__(self, folder: Path, repository: Path) -> None:
         self.folder, self.repository = folder, repository
         self.results = Results(folder / "results")
+        self.snakemake_report = folder / "snakemake.html"
+
+    def copy(self, folder: Path) -> Run:
+        """Another working folder with all of this one's files."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Run(folder, self.repository)
 
     def configure(self, **changes: Any) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | changes))
@@ -77,10 +83,10 @@ class Run:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.values | changes))
 
     def snakemake(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "Snakefile")]
+        command = ["snakemake", "--snakefile", str(self.repository / "Snakefile")]
         command += ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]
         command += ["--profile", str(self.repository / "profiles" / "local"), "--cores", "2", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2400)
+        done = self.ended(*command)
         assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
         return done.stdout + done.stderr
 
@@ -92,10 +98,13 @@ class Run:
 
     def command(self, *arguments: str) -> str:
         """Run a subcommand of flairflow here; returns its log."""
-        command = [sys.executable, "-m", "flairflow.cli", *arguments]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=2400)
+        done = self.ended("flairflow", *arguments)
         assert done.returncode == 0, done.stderr[-6000:]
         return done.stderr
+
+    def ended(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """`snakemake` or `flairflow` with these arguments, after it ended here, however it did."""
+        return warm.run(*command, cwd=self.folder)
 
     def processed(self) -> Counter[str]:
         """How often each scan was processed by each stage, from the append-only states."""

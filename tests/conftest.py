@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,11 @@ MakeImage = Callable[..., Path]
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
-    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and those that share a run of the chain;
-    then whichever worker is free goes on with the next file."""
+    """What `pytest -n 2` does side by side: tests on SLURM, which mostly wait, and file after file of the others."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        if file.startswith("tests/slurm/"):
-            return "slurm"
-        own_runs = ("tests/e2e/test_other_labels.py", "tests/e2e/test_paper.py")
-        shares_chain = file.startswith(("tests/e2e/", "tests/browser/")) and file not in own_runs
-        return "chain" if shares_chain else file
+        file: str = nodeid.split("::")[0]
+        return "slurm" if file.startswith("tests/slurm/") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
@@ -82,11 +79,21 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The tiny cohort after its first run, one archive scan having been cut short before."""
-    run = Run(tmp_path_factory.mktemp("chain"), REPOSITORY)
-    run.configure()
-    run.snakemake("demo/simulated.json")
-    damaged = run.folder / "demo/archive/sub-002/ses-1/anat/sub-002_ses-1_FLAIR.nii.gz"
-    damaged.write_bytes(damaged.read_bytes()[:5000])
-    assert "1 excluded" in run.snakemake()
+    """The tiny cohort after its first run, one archive scan having been cut short before, and Snakemake's own report of
+    it. Made by the worker that needs it first, shared by all, changed by none: who changes something takes a copy."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    run, made = Run(shared / "chain", REPOSITORY), shared / "chain.made"
+    with (shared / "chain.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(run.folder, ignore_errors=True)
+            run.folder.mkdir()
+            run.configure()
+            run.snakemake("demo/simulated.json")
+            damaged = run.folder / "demo/archive/sub-002/ses-1/anat/sub-002_ses-1_FLAIR.nii.gz"
+            damaged.write_bytes(damaged.read_bytes()[:5000])
+            assert "1 excluded" in run.snakemake()
+            run.snakemake("--report", str(run.snakemake_report))
+            made.touch()
     return run

@@ -59,9 +59,8 @@ def test_every_image_of_the_report_loads_and_no_table_is_cut_off(chain: Run, chr
 
 def test_every_image_is_seen_in_the_report_of_snakemake(chain: Run, chromium: str, tmp_path: Path) -> None:
     """There the page is alone: a frame of its data URI. A probe tells the page around it what it sees."""
-    chain.snakemake("--report", str(tmp_path / "snakemake.html"))
     found = re.search(
-        r'"data_uri": "(data:text/html;[^,"]+index\.html;base64,)([^"]+)"', (tmp_path / "snakemake.html").read_text()
+        r'"data_uri": "(data:text/html;[^,"]+index\.html;base64,)([^"]+)"', chain.snakemake_report.read_text()
     )
     assert found
     # More is not shown by Chromium.
@@ -94,26 +93,33 @@ def test_the_folder_of_the_report_holds_all_that_the_page_links(chain: Run) -> N
     assert len(captions) == pictures(page) - CONFIG["report"]["mosaics"] and min(map(len, captions)) > 80
 
 
-@pytest.mark.parametrize("name", ["ranking", "agreement", "gallery"])
-def test_a_browser_draws_the_svg_as_the_png_is(chain: Run, chromium: str, tmp_path: Path, name: str) -> None:
-    svg, png = (chain.results.figure(name, "ISL", kind) for kind in ("svg", "png"))
-    picture = image.imread(png)[..., :3]
-    # Both are the same number of inches: 220 pixels each in one, 96 in the other.
-    height, width = (round(pixels * 96 / 220) for pixels in picture.shape[:2])
-    page, shot = tmp_path / "page.html", tmp_path / "shot.png"
-    page.write_text(f'<img src="{svg.as_uri()}" style="position: absolute; left: 0; top: 0">')
-    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+def test_a_browser_draws_the_svgs_as_the_pngs_are(chain: Run, chromium: str, tmp_path: Path) -> None:
+    """One below the other."""
+    page, shot, below = tmp_path / "page.html", tmp_path / "shot.png", 0
+    text, expected = "", []
+    for name in ("ranking", "agreement", "gallery"):
+        svg, png = (chain.results.figure(name, "ISL", kind) for kind in ("svg", "png"))
+        picture = image.imread(png)[..., :3]
+        # Both are the same number of inches: 220 pixels each in one, 96 in the other.
+        height, width = (round(pixels * 96 / 220) for pixels in picture.shape[:2])
+        text += f'<img src="{svg.as_uri()}" style="position: absolute; left: 0; top: {below}px">'
+        expected.append((slice(below, below + height), slice(0, width), picture))
+        below += height
+    page.write_text(text)
+    command = [chromium, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}"]
     # The window is larger than what it shows.
-    command += [f"--window-size={width + 200},{height + 400}", f"--screenshot={shot}"]
+    command += [f"--window-size={max(columns.stop for _, columns, _ in expected) + 200},{below + 400}"]
     subprocess.run([*command, page.as_uri()], capture_output=True, check=True, timeout=120)
-    drawn = image.imread(shot)[:height, :width, :3]
+    seen = image.imread(shot)[..., :3]
 
     def coarse(pixels: np.ndarray, cells: int = 12) -> np.ndarray:
         rows, columns = (np.linspace(0, n, cells + 1).astype(int) for n in pixels.shape[:2])
         return np.array([[pixels[a:b, c:d].mean() for c, d in pairwise(columns)] for a, b in pairwise(rows)])
 
-    assert coarse(drawn).min() < 0.99
-    assert np.abs(coarse(drawn) - coarse(picture)).max() < 0.1
+    for rows, columns, picture in expected:
+        drawn = coarse(seen[rows, columns])
+        assert drawn.min() < 0.99
+        assert np.abs(drawn - coarse(picture)).max() < 0.1
 
 
 def test_the_report_is_printed_on_pages_that_cut_no_figure(chain: Run, chromium: str, tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ from flairflow.tables import read_table
 AFTER_TRAINING = {"segment", "segment_archive", "volumes", "evaluate", "metrics", "comparison", "report", "tidy"}
 
 
+@pytest.fixture(scope="module")
+def copied(chain: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same, for tests that change it."""
+    return chain.copy(tmp_path_factory.mktemp("copied") / "chain")
+
+
 def test_every_sound_scan_is_segmented_and_the_damaged_one_is_a_row(chain: Run) -> None:
     cohort = read_table(chain.results.cohort)
     excluded = cohort[cohort["status"] == "excluded"]
@@ -160,22 +166,19 @@ def test_the_report_links_its_mosaics_and_says_what_was_left_out(chain: Run) -> 
 
 
 def test_snakemakes_own_report_works(chain: Run) -> None:
-    chain.snakemake("--report", "own-report.html")
-    assert (chain.folder / "own-report.html").stat().st_size > 100_000
+    assert chain.snakemake_report.stat().st_size > 100_000
 
 
-def test_a_second_run_does_nothing(chain: Run) -> None:
-    before = chain.processed()
+def test_a_second_run_does_nothing(copied: Run) -> None:
+    before = copied.processed()
     assert max(before.values()) == 1
-    assert "Nothing to be done" in chain.snakemake()
-    assert chain.processed() == before
+    assert "Nothing to be done" in copied.snakemake()
+    assert copied.processed() == before
 
 
 def status(run: Run) -> dict[str, Any]:
     """What `flairflow status --json` says of a run, with its stages by name."""
-    command = [sys.executable, "-m", "flairflow.cli", "status", "--json"]
-    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, check=True)
-    document: dict[str, Any] = json.loads(done.stdout)
+    document: dict[str, Any] = json.loads(run.ended("flairflow", "status", "--json").stdout)
     return document | {"stages": {stage.pop("stage"): stage for stage in document["stages"]}}
 
 
@@ -198,11 +201,11 @@ def test_the_status_of_a_finished_run_is_that_of_its_ledgers(chain: Run) -> None
     assert found["stages"]["train"]["done"] == 3 and not found["trainings"]
 
 
-def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
-    before = chain.processed()
-    output = chain.snakemake("-R", "index")
+def test_an_index_that_finds_nothing_new_redoes_no_scan(copied: Run) -> None:
+    before = copied.processed()
+    output = copied.snakemake("-R", "index")
     assert not re.search("rule (register|train_model|segment)", output)
-    assert chain.processed() == before
+    assert copied.processed() == before
 
 
 @pytest.mark.parametrize(
@@ -220,22 +223,22 @@ def test_an_index_that_finds_nothing_new_redoes_no_scan(chain: Run) -> None:
         ({"labels": ["WMH", "ISL"], "seeds": [0]}, set()),
     ],
 )
-def test_a_changed_setting_redoes_its_stage_and_what_follows(chain: Run, changes: Any, expected: set[str]) -> None:
-    chain.configure(**changes)
+def test_a_changed_setting_redoes_its_stage_and_what_follows(copied: Run, changes: Any, expected: set[str]) -> None:
+    copied.configure(**changes)
     try:
-        assert set(chain.planned()) == expected
+        assert set(copied.planned()) == expected
     finally:
-        chain.configure()
+        copied.configure()
 
 
-def test_another_grid_of_the_evaluation_segments_test_scans_alone_again(chain: Run) -> None:
-    chain.configure(evaluation={"grid": "preprocessed"})
+def test_another_grid_of_the_evaluation_segments_test_scans_alone_again(copied: Run) -> None:
+    copied.configure(evaluation={"grid": "preprocessed"})
     try:
-        planned = chain.snakemake("-n")
+        planned = copied.snakemake("-n")
         shards = set(re.findall(r"^rule segment:.*?shard=(\S+)", planned, re.MULTILINE | re.DOTALL))
         assert {shard.rsplit("-", 1)[0] for shard in shards} == {"both-test", "islonly-test"}
     finally:
-        chain.configure()
+        copied.configure()
 
 
 def test_one_pass_gives_what_three_steps_do_and_leaves_no_intermediates(chain: Run, tmp_path: Path) -> None:
@@ -270,45 +273,45 @@ def test_jobs_on_a_scratch_disk_give_the_same_and_leave_nothing_there(chain: Run
     assert not list((tmp_path / "fast").iterdir())
 
 
-def test_new_participants_of_an_archive_are_all_that_is_processed(chain: Run) -> None:
-    before = chain.processed()
-    models = {path: path.stat().st_mtime_ns for path in (chain.results.root / "models").rglob("*.safetensors")}
+def test_new_participants_of_an_archive_are_all_that_is_processed(copied: Run) -> None:
+    before = copied.processed()
+    models = {path: path.stat().st_mtime_ns for path in (copied.results.root / "models").rglob("*.safetensors")}
     simulation = json.loads(json.dumps(CONFIG["simulation"]))
     simulation["datasets"]["archive"]["participants"] = 4
-    chain.configure(simulation=simulation)
-    chain.snakemake()
-    new = chain.processed() - before
+    copied.configure(simulation=simulation)
+    copied.snakemake()
+    new = copied.processed() - before
     assert {name.split("_")[1] for name in new} == {"sub-003", "sub-004"}
     assert {name.split()[1].split("_")[0] for name in new} == {"archive"}
     assert {path: path.stat().st_mtime_ns for path in models} == models
-    assert "Nothing to be done" in chain.snakemake()
+    assert "Nothing to be done" in copied.snakemake()
 
 
-def test_a_killed_shard_goes_on_after_its_last_finished_scan(chain: Run) -> None:
+def test_a_killed_shard_goes_on_after_its_last_finished_scan(copied: Run) -> None:
     shard, stage = "archive-archive-0001", "segment/pseudolabels"
-    state, ledger = chain.results.state(stage, shard), chain.results.ledger(stage, shard)
+    state, ledger = copied.results.state(stage, shard), copied.results.ledger(stage, shard)
     expected = sorted(read_ledger(ledger))
     state.unlink()
     ledger.unlink()
     command = [sys.executable, "-m", "flairflow.cli", "segment-archive", "--config", "results/config.json"]
     command += ["--shard", shard, "--ensemble", "pseudolabels"]
-    process = subprocess.Popen(command, cwd=chain.folder, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=copied.folder, stderr=subprocess.DEVNULL)
     while not (state.exists() and state.read_bytes().endswith(b"\n")):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGSTOP)
     finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
     assert 1 <= len(finished) < len(expected)
-    running = status(chain)["stages"][stage]
+    running = status(copied)["stages"][stage]
     assert (running["running"], running["to_go"]) == (1, len(expected) - len(finished))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    killed = status(chain)
+    killed = status(copied)
     assert killed["stages"][stage]["running"] == killed["stages"]["volumes"]["done"] == 0 and not killed["finished"]
-    subprocess.run(command, cwd=chain.folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=copied.folder, check=True, capture_output=True)
     scans = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
     assert sorted(scans) == sorted(read_ledger(ledger)) == expected
-    assert not list(chain.results.root.rglob(".*.nii*"))
+    assert not list(copied.results.root.rglob(".*.nii*"))
 
 
 def test_given_models_segment_an_archive_without_training_data(chain: Run, tmp_path: Path, repository: Path) -> None:
@@ -335,9 +338,8 @@ def test_the_command_line_gives_the_masks_of_the_workflow(chain: Run, tmp_path: 
     flair = chain.folder / "demo/archive/sub-001/ses-1/anat/sub-001_ses-1_FLAIR.nii.gz"
     broken = tmp_path / "broken_FLAIR.nii.gz"
     broken.write_bytes(flair.read_bytes()[:3000])
-    command = [sys.executable, "-m", "flairflow.cli", "segment", str(broken), str(flair), "--out", str(tmp_path)]
-    command += ["--model", str(chain.results.model("pseudolabels", "all", 0))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    model = str(chain.results.model("pseudolabels", "all", 0))
+    done = chain.ended("flairflow", "segment", str(broken), str(flair), "--out", str(tmp_path), "--model", model)
     assert done.returncode == 1
     assert "broken_FLAIR.nii.gz: cannot be read, damaged or truncated" in done.stderr
     mask: Any = nib.load(tmp_path / "sub-001_ses-1_dseg.nii.gz")

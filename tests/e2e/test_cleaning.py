@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ from flairflow.tables import read_table
 @pytest.fixture
 def copied(chain: Run, tmp_path: Path) -> Run:
     """One of the strategies (and its teacher), so that what is trained again is quick."""
-    run = Run(tmp_path / "copy", chain.repository)
-    shutil.copytree(chain.folder, run.folder, symlinks=True)
+    run = chain.copy(tmp_path / "copy")
     run.change(strategies=["pseudolabels"])
     return run
 

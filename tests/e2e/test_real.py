@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,8 +24,11 @@ from flairflow.paths import Results
 from flairflow.tables import read_table
 
 
-def test_published_transforms_and_brain_masks_are_met(real_data: Path, repository: Path) -> None:
-    benchmark = [sys.executable, str(repository / "benchmarks" / "registration.py"), str(real_data / "real")]
+def test_published_transforms_and_brain_masks_are_met(real_data: Path, repository: Path, tmp_path: Path) -> None:
+    """Of each participant's first session."""
+    data, left_out = tmp_path / "real", shutil.ignore_patterns("ses-2")
+    shutil.copytree(real_data / "real", data, copy_function=os.symlink, ignore=left_out)
+    benchmark = [sys.executable, str(repository / "benchmarks" / "registration.py"), str(data)]
     done = subprocess.run(benchmark, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "all limits met" in done.stdout

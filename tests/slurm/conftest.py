@@ -54,8 +54,9 @@ def base(cluster: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFa
     run.configure(
         datasets={name: CONFIG["datasets"][name] for name in ("both", "archive")},
         index=CONFIG["index"] | {"shard_size": SHARD_SIZE},
-        # Long enough to strike in the middle: SLURM looks at time limits every 30 s.
+        # Long enough to strike in the middle.
         registration={"template_transform": "syn", "template_resolution": 3.0},
+        # SLURM looks at time limits every 30 s.
         training=CONFIG["training"] | {"updates": 480, "validate_every": 20},
         strategies=["multiclass"],
         simulation=CONFIG["simulation"]

@@ -18,9 +18,9 @@ from chain import Run
 from flairflow.shards.ledger import read_ledger
 from slurm.cluster import Cluster
 
-# What is disturbed: shards of the archive, two of them long, to register; one to prepare; and a training.
-SHARDS = [f"archive-archive-{number:04d}" for number in (1, 2, 3)]
-SHARD_SIZE, SCANS = 8, 20
+# What is disturbed: shards of the archive to register; one to prepare; and a training.
+SHARDS = [f"archive-archive-{number:04d}" for number in (1, 2)]
+SHARD_SIZE, SCANS = 6, 10
 PREPARED = "both-test-0001"
 MODEL = ("multiclass", "all", 0)
 RECORD = "results/models/multiclass/all/seed-0/record.json"

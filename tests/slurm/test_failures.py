@@ -1,8 +1,8 @@
 """What clusters do to jobs and to the main process. Each time no finished scan is done twice, nothing half-written is
 taken for done, and the end is that of a run that nothing disturbed.
 
-Five jobs of one run are struck, each by something else; what befalls the main process and the controller has runs of
-its own.
+Four jobs of one run are struck, each by something else; what befalls the main process and the controller has runs of
+its own. To a shard its time limit is what being cancelled is: signals, which SLURM sends in the same order.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from slurm.runs import (
     until,
 )
 
-TIMED_OUT, LOST, CANCELLED = SHARDS
-# The short one, where all that matters is the main process or the controller.
-SHARD = SHARDS[2]
+LOST, CANCELLED = SHARDS
+# Where all that matters is the main process or the controller: long enough for the jobs of two to be there at a time.
+SHARD = SHARDS[0]
 TRAINING = "rule_train_model_wildcards_multiclass_all_0"
 
 
@@ -77,7 +77,6 @@ def struck(
     finished, nodes = {}, {}
     try:
         for shard, strike in (
-            (TIMED_OUT, ["scontrol", "update", "EndTime=now+1", "jobid={job.number}"]),
             (LOST, ["scontrol", "update", "nodename={job.node}", "state=down", "reason=test"]),
             (CANCELLED, ["scancel", "{job.number}"]),
         ):
@@ -105,12 +104,6 @@ def assert_resumed(struck: Struck, undisturbed: ClusterRun, shard: str, *ended: 
     before, finished = struck.finished[shard], struck.run.finished("register", shard)
     assert 0 < len(before) < len(finished) and finished[: len(before)] == before
     assert_as_undisturbed(struck.run, undisturbed, "register", shard)
-
-
-def test_a_shard_at_its_time_limit_goes_on_after_its_last_finished_scan(
-    struck: Struck, undisturbed: ClusterRun
-) -> None:
-    assert_resumed(struck, undisturbed, TIMED_OUT, "TIMEOUT", "COMPLETED")
 
 
 def test_a_cancelled_job_is_submitted_again(struck: Struck, undisturbed: ClusterRun) -> None:
@@ -161,23 +154,23 @@ def test_the_controller_is_restarted_in_the_middle(run: ClusterRun, undisturbed:
     assert_as_undisturbed(run, undisturbed, "register", SHARD)
 
 
-def interrupted(run: ClusterRun, how: signal.Signals, shard: str = SHARD) -> int:
+def interrupted(run: ClusterRun, how: signal.Signals) -> int:
     """Start the registration of a shard, end the main process when a scan is finished; returns its exit status."""
-    process = run.launch(ledger("register", shard))
+    process = run.launch(ledger("register", SHARD))
     try:
-        until(lambda: bool(run.finished("register", shard)), "a finished scan", process)
-        running(run, registration(shard))
+        until(lambda: bool(run.finished("register", SHARD)), "a finished scan", process)
+        running(run, registration(SHARD))
         process.send_signal(how)
         return process.wait(600)
     finally:
         process.kill()
 
 
-def assert_taken_up(run: ClusterRun, undisturbed: ClusterRun, shard: str = SHARD) -> None:
+def assert_taken_up(run: ClusterRun, undisturbed: ClusterRun) -> None:
     """A second start ends well, and so have all jobs."""
-    run.slurm(ledger("register", shard))
-    until(lambda: "RUNNING" not in states(run, registration(shard)), "no job is left")
-    assert_as_undisturbed(run, undisturbed, "register", shard)
+    run.slurm(ledger("register", SHARD))
+    until(lambda: "RUNNING" not in states(run, registration(SHARD)), "no job is left")
+    assert_as_undisturbed(run, undisturbed, "register", SHARD)
 
 
 @pytest.mark.soak
@@ -198,13 +191,11 @@ def test_the_main_process_is_terminated(run: ClusterRun, undisturbed: ClusterRun
 
 def test_the_main_process_is_killed(run: ClusterRun, undisturbed: ClusterRun) -> None:
     """Its job goes on; the next main process, which knows nothing of it, submits another, which waits for the first."""
-    # Long enough for both jobs to be there at a time.
-    shard = SHARDS[0]
-    assert interrupted(run, signal.SIGKILL, shard) == -signal.SIGKILL
-    running(run, registration(shard))
+    assert interrupted(run, signal.SIGKILL) == -signal.SIGKILL
+    running(run, registration(SHARD))
     run.slurm("--unlock")
-    assert_taken_up(run, undisturbed, shard)
-    assert set(states(run, registration(shard))) == {"COMPLETED"}
+    assert_taken_up(run, undisturbed)
+    assert set(states(run, registration(SHARD))) == {"COMPLETED"}
 
 
 @pytest.mark.soak

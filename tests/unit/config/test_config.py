@@ -29,8 +29,9 @@ def uncommented(text: str) -> str:
 
 
 def test_the_documented_defaults_are_the_defaults(repository: Path) -> None:
-    text = (repository / "config.yaml").read_text()
-    assert load_config(yaml.safe_load(uncommented(text))) == read_config(repository / "config.yaml")
+    """Those without a model to start from, whose network and voxels the demonstration takes over."""
+    text = re.sub(r"^  init: default$", "", (repository / "config.yaml").read_text(), flags=re.MULTILINE)
+    assert load_config(yaml.safe_load(uncommented(text))) == load_config(yaml.safe_load(text))
 
 
 def test_the_documented_augmentations_are_the_defaults(repository: Path) -> None:

@@ -20,7 +20,7 @@ from flairflow.simulation.heads.acquire import Protocol, sample_slices
 from flairflow.simulation.heads.anatomies import NAMES, STEP, Anatomy, standard_mask, template_anatomy
 from flairflow.simulation.heads.draw import draw_brain, draw_whole_head
 from flairflow.simulation.heads.lesions import Shapes
-from flairflow.training.default_models import make
+from flairflow.training.default_models import examples, make
 from flairflow.training.default_models.brain import distance_loss
 from flairflow.training.default_models.examples import Brains, Material, WholeHeads
 from flairflow.training.default_models.label_maps import load_anatomies
@@ -162,9 +162,10 @@ def test_the_weighting_is_taken_off_again() -> None:
     torch.testing.assert_close(off.exp(), torch.tensor([1.0, WEIGHT, WEIGHT]))
 
 
-def test_both_models_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `snakemake default_models` does, in one update each and from the template's head alone."""
+def test_both_models_are_made_again(anatomy: Anatomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `snakemake default_models` does, in one update each and from the template's head alone, which is at hand."""
     monkeypatch.setattr(make, "HEADS", 1)
+    monkeypatch.setattr(examples, "template_anatomy", lambda: anatomy)
     settings = DefaultModelsSettings(brain_updates=1, brain_spacing=4.0, lesion_updates=1)
     make.make_models(settings, tmp_path, tmp_path / "work", threads=2)
     made = load_model(tmp_path / "default")

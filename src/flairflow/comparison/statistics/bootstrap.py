@@ -13,8 +13,9 @@ from scipy import stats
 from flairflow.comparison.statistics.effect_sizes import LEVEL, RESAMPLES
 from flairflow.images.grid import Array
 
-# Numbers in a block of draws.
+# Numbers in a block of draws, and draws in it at most: small enough for what is worked on to stay in the cache.
 BLOCK = 1 << 20
+ROWS = 1024
 # How much larger than the largest of n scores another one may be where nothing limits them: so many times, over the
 # root of n, and more where hardly any is not 0 (`_unseen`). Found by simulation (benchmarks/intervals.py).
 REACH = 64.0
@@ -94,21 +95,18 @@ def bounded_draws(above: Array, below: Array, participants: Array, limits: Array
         members, places = np.unique(owners[own], return_inverse=True)
         upper, lower = (sums_by(places, len(members), values[own]) for values in (above, below))
         there, (size, unseen) = lower.any(axis=0), _unseen(upper, lower, limits, largest)
-        lower, which = np.unique(lower, axis=1, return_inverse=True)
-        parts.append((members, upper, lower, which.ravel(), there, size, unseen))
-    total = np.sum([there for *_, there, _, _ in parts], axis=0)
+        ends = [np.vstack([upper, size * score]) for score in unseen]
+        # Ratios over the same scans share their lower sums; what has none is 0 / 1.
+        lower, which = np.unique(np.vstack([lower, size, ~there]), axis=1, return_inverse=True)
+        parts.append((np.append(members, persons + number), ends, lower, which.ravel(), there))
+    total = np.sum([there for *_, there in parts], axis=0)
     draws = np.zeros((2, RESAMPLES, above.shape[1]))
     for rows, weights in _blocks(persons + len(parts)):
-        for number, (members, upper, lower, which, there, size, unseen) in enumerate(parts):
-            own, more = weights[:, members], weights[:, [persons + number]] * size
-            numerators, denominators = own @ upper, (own @ lower)[:, which]
-            denominators += more + ~there
-            # In place, and divided once: this is most of the work.
-            parts_of = 1 / denominators
-            ratios = np.multiply(numerators, parts_of, out=numerators)
-            parts_of *= more
+        for members, ends, lower, which, _ in parts:
+            own = weights[:, members]
+            share = (1 / (own @ lower[:-1] + lower[-1]))[:, which]
             for end in (0, 1):
-                draws[end, rows] += ratios + parts_of * unseen[end] if unseen[end].any() else ratios
+                draws[end, rows] += (own @ ends[end]) * share
     draws[..., total == 0] = np.nan
     if len(parts) > 1:
         draws /= np.maximum(total, 1)
@@ -149,7 +147,7 @@ def _owners(participants: Array) -> tuple[Array, int]:
 def _blocks(people: int, resampled: bool = False) -> Iterator[tuple[slice, Array]]:
     """Random weights (rows, people) of all draws, some draws at a time; the same in every run."""
     generator = np.random.default_rng(0)
-    rows = max(BLOCK // max(people, 1), 1)
+    rows = min(max(BLOCK // max(people, 1), 1), ROWS)
     for start in range(0, RESAMPLES, rows):
         stop = min(start + rows, RESAMPLES)
         if resampled:

@@ -105,8 +105,9 @@ def _spectrum(count: int, tied: Ties) -> tuple[Array, Array]:
     modulus = count * (count + 1) // step + 1
     slope = pi / modulus * np.sqrt((times * (ranks / step) ** 2).sum())
     least = np.sqrt(_NEGLIGIBLE)
-    width = 1
-    while slope * width < max((count / 2) ** 0.5 - least, 0) / 2:
+    # Where few are tied, blocks are many and cheap.
+    width, few = 1, 3 * (times > 1).sum() < len(times)
+    while slope * width < max((count / 2) ** 0.5 - least, 0) / (1 + few):
         width *= 2
     middles = np.arange(0, modulus // 2 + width, width)
     # At first by what F is at least whatever the ties add, as most are far from where it is small.

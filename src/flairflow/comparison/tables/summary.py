@@ -57,14 +57,13 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
     for scores in scores_by_label(metrics, METRICS):
         own: list[tuple[object, ...]] = []
         for part in scores.populations():
-            views = _views(part)
+            views = [(view, of, list(table.itertuples(index=False, name=None))) for view, of, table in _views(part)]
             for place, metric in enumerate(part.metrics):
                 for number, ensemble in enumerate(part.ensembles):
                     at = number * len(part.metrics) + place
-                    for view, dataset, table in views:
-                        if table["scans"].iloc[at]:
-                            line = table.iloc[at].to_list()
-                            own.append((part.label, metric, ensemble, view, dataset, *line, view == PRIMARY))
+                    for view, dataset, lines in views:
+                        if lines[at][0]:
+                            own.append((part.label, metric, ensemble, view, dataset, *lines[at], view == PRIMARY))
         rows += sorted(own, key=lambda row: scores.metrics.index(str(row[1])))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"scans": int, "participants": int, "primary": bool})
 
