@@ -53,7 +53,8 @@ def to_tsv(table: pd.DataFrame) -> str:
 def read_foreign_table(path: Path) -> pd.DataFrame:
     """Read a table that others wrote, all text, "" for missing values however they are spelled: separated by tabs,
     commas or semicolons, with or without byte-order mark, ragged at the end of lines. `attrs["lines"]` has the line of
-    the file that each row ends on. Raises ConfigError naming the file when it is no table."""
+    the file that each row ends on, `attrs["twice"]` the names that several columns have. Raises ConfigError naming the
+    file when it is no table."""
     import pandas as pd
 
     try:
@@ -72,6 +73,7 @@ def read_foreign_table(path: Path) -> pd.DataFrame:
     cells = [[*row, *[""] * (len(names) - len(row))][: len(names)] for _, row in rows]
     table = pd.DataFrame(cells, columns=names, dtype=str)
     table.attrs["lines"] = [line for line, _ in rows]
+    table.attrs["twice"] = sorted({name for name in header if name and header.count(name) > 1})
     return table
 
 

@@ -32,6 +32,7 @@ from flairflow.paths import Results
 from flairflow.registration.carried_masks import known_voxels
 
 SHAPE = (8, 9, 10)
+RAMP = np.arange(720, dtype="i2").reshape(SHAPE)
 Damage = Callable[[Path], None]
 
 
@@ -97,6 +98,33 @@ def pressed(path: Path) -> None:
     path.write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
 
 
+def compressed(change: Callable[[bytes], bytes]) -> Damage:
+    """A compressed file, changed as bytes."""
+
+    def damage(path: Path) -> None:
+        path.write_bytes(change(saved(path).read_bytes()))
+
+    return damage
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    """One byte of it is another one, as a bad disk leaves it."""
+    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+
+
+def in_two_parts(data: bytes) -> bytes:
+    whole = gzip.decompress(data)
+    return gzip.compress(whole[:500]) + gzip.compress(whole[500:])
+
+
+def linked(target: str) -> Damage:
+    def damage(path: Path) -> None:
+        path.parent.mkdir(parents=True)
+        path.symlink_to(target.format(name=path.name))
+
+    return damage
+
+
 def folder(path: Path) -> None:
     path.mkdir(parents=True)
 
@@ -147,7 +175,7 @@ FILES: dict[str, tuple[Damage, str, str | None]] = {
     "flat": (flat, ".nii", "no usable voxel-to-world affine"),
     "oneSlice": (written(np.ones((8, 9, 1), "i2")), ".nii", "not a three-dimensional"),
     "twoVolumes": (written(np.ones((8, 9, 10, 2), "i2")), ".nii", "not a three-dimensional"),
-    "fifthAxis": (written(np.ones((8, 9, 10, 1, 1), "i2")), ".nii", None),
+    "fifthAxis": (written(RAMP.reshape(*SHAPE, 1, 1)), ".nii", None),
     "hugeNumbers": (written(np.full(SHAPE, 1e300)), ".nii", "not finite"),
     "metresNoCode": (written(edge=0.001), ".nii", "voxels of 0.001 x 0.001 x 0.001 mm"),
     "micronsNoCode": (written(edge=1000), ".nii", "voxels of 1000 x 1000 x 1000 mm"),
@@ -158,6 +186,33 @@ FILES: dict[str, tuple[Damage, str, str | None]] = {
     "smallView": (written(np.ones((40, 40, 40), "i2"), edge=0.5), ".nii", "field of view of 20 x 20 x 20 mm"),
     "wideView": (written(np.ones((50, 60, 8), "i2"), edge=10.0), ".nii", "field of view of 500 x 600 x 80 mm"),
     "thick": (written(edge=13.0), ".nii", "voxels of 13 x 13 x 13 mm"),
+    "farAway": (placed(None, np.eye(4) + np.eye(4, k=3) * 1e20), ".nii", "lies 1e+20 mm from the origin"),
+    "notFinite": (written(np.where(np.eye(9)[:8, :, None].repeat(10, 2) > 0, np.nan, 1.0)), ".nii", "not finite"),
+    "zeros": (written(np.zeros(SHAPE, "i2")), ".nii", "all voxels are zero"),
+    "oneValue": (written(np.full(SHAPE, 7, "i2")), ".nii", None),
+    "mask": (written((np.indices(SHAPE)[0] == 3).astype("u1")), ".nii", None),
+    "tiny64": (written(np.random.default_rng(0).uniform(1e-300, 2e-300, SHAPE)), ".nii", "all voxels are zero"),
+    "slopeHuge": (field(112, "<ff", 1e38, 0.0), ".nii", "not finite"),
+    "slopeZero": (field(112, "<ff", 0.0, 5.0), ".nii", None),
+    "headerSize": (field(0, "<i", 0), ".nii", None),
+    "noMagic": (field(344, "<4s", b""), ".nii", "cannot be read"),
+    "lastAxisEmpty": (field(40, "<8h", 4, 8, 9, 10, 0, 1, 1, 1), ".nii", "not a three-dimensional"),
+    "firstAxisOne": (written(np.ones((1, 8, 9, 10), "i2")), ".nii", "not a three-dimensional"),
+    "sliceTooMany": (field(40, "<8h", 3, 8, 9, 11, 1, 1, 1, 1), ".nii", "damaged or truncated"),
+    "quaternion": (field(252, "<hh3f", 1, 0, 5.0, 5.0, 5.0), ".nii", "sub-quaternion_FLAIR"),
+    "quaternionNan": (field(252, "<hh3f", 1, 0, *[float("nan")] * 3), ".nii", "no usable voxel-to-world affine"),
+    "sformNan": (field(252, "<hh24xf", 0, 1, float("nan")), ".nii", "no usable voxel-to-world affine"),
+    "unknownCodes": (field(252, "<hh", 99, -3), ".nii", None),
+    "compressedUnnamed": (compressed(gzip.compress), ".nii", "cannot be read"),
+    "namedCompressed": (compressed(gzip.decompress), ".nii.gz", "cannot be read"),
+    "twiceCompressed": (compressed(gzip.compress), ".nii.gz", "cannot be read"),
+    "inParts": (compressed(in_two_parts), ".nii.gz", None),
+    "somethingBehind": (compressed(lambda data: data + b"something else"), ".nii.gz", None),
+    "endMissing": (compressed(lambda data: data[:-300]), ".nii.gz", "damaged or truncated"),
+    "bitsFlipped": (compressed(lambda data: flipped(data, len(data) // 2)), ".nii.gz", "damaged or truncated"),
+    "sumWrong": (compressed(lambda data: flipped(data, -8 % len(data))), ".nii.gz", "damaged or truncated"),
+    "linkToNothing": (linked("nowhere.nii"), ".nii", "a broken link"),
+    "linkToItself": (linked("{name}"), ".nii", "a broken link"),
 }
 NOT_FOUND = ("folder", "pipe")  # no files: the discovery passes them over
 
@@ -193,6 +248,11 @@ def test_a_header_costs_its_own_scan_at_most(cohort: dict[str, Scan], name: str)
 def test_lengths_come_to_millimetres_by_the_unit(cohort: dict[str, Scan], name: str, note: str) -> None:
     assert cohort[name].voxel_mm == "1x1x1" and note in cohort[name].note
     assert "taken to mm" not in cohort["good1"].note
+
+
+def test_an_image_that_may_be_a_mask_is_told(cohort: dict[str, Scan]) -> None:
+    assert "sub-mask_FLAIR.nii: holds 0 and 1 alone, as a mask does" in cohort["mask"].note
+    assert "sub-oneValue_FLAIR.nii: holds 7 alone" in cohort["oneValue"].note
 
 
 @pytest.mark.parametrize("make", [folder, pipe])
@@ -286,7 +346,7 @@ def test_everything_that_is_delivered_lies_on_its_image(tmp_path: Path, qcode: i
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_nifti2_and_other_byte_orders_lend_their_place_too(tmp_path: Path, name: str) -> None:
-    data = np.ones(SHAPE, ">i2")
+    data = RAMP.astype(">i2")
     big = nib.Nifti1Image(data, SFORM, nib.Nifti1Header(endianness=">"))
     for file in (big, nib.Nifti2Image(data, SFORM)):
         nib.save(file, tmp_path / name)
@@ -316,7 +376,7 @@ def test_which_matrix_counts_is_said(tmp_path: Path, sform: Array, used: str, no
     header.set_qform(SFORM, 1)
     qform = header.get_qform()
     sform = qform if sform is SFORM else sform
-    image = nib.Nifti1Image(np.ones(SHAPE, "i2"), None)
+    image = nib.Nifti1Image(RAMP, None)
     image.header.set_qform(qform, 1)
     image.header["sform_code"] = 4
     for name, row in zip(("srow_x", "srow_y", "srow_z"), sform, strict=False):
@@ -341,7 +401,7 @@ def test_quaternions_mean_what_nibabel_reads(seed: int) -> None:
 
 
 def test_a_pixdim_that_its_sform_contradicts_is_said(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(np.ones(SHAPE, "i2"), None)
+    image = nib.Nifti1Image(RAMP, None)
     image.header.set_sform(np.diag([2.0, 2, 2, 1]), 1)
     image.header["pixdim"][1:4] = 1
     nib.save(image, tmp_path / "a.nii")
@@ -489,7 +549,7 @@ def test_outputs_bear_no_suffix_of_their_image(name: str, stem: str) -> None:
 
 
 def test_mgz_images_are_read_and_written_on(tmp_path: Path) -> None:
-    nib.save(nib.MGHImage(np.ones(SHAPE, np.float32), SFORM), tmp_path / "a.mgz")
+    nib.save(nib.MGHImage(RAMP.astype(np.float32), SFORM), tmp_path / "a.mgz")
     read = read_image(tmp_path / "a.mgz")
     write_image(tmp_path / "mask.nii.gz", Image(read.data > 0, read.affine), like=tmp_path / "a.mgz")
     assert np.allclose(nib.load(tmp_path / "mask.nii.gz").affine, SFORM, atol=1e-5)  # type: ignore[attr-defined]
@@ -516,6 +576,9 @@ def test_real_headers(real_data: Path, tmp_path: Path, name: str, says: str | No
             read_image(path)
         return
     read = read_image(path)
-    assert not read.notes
+    # One of them is a box of 0 and 255.
+    assert [note.partition(": ")[2] for note in read.notes] == (
+        ["holds 0 and 255 alone, as a mask does"] if name == "standard.nii.gz" else []
+    )
     write_image(tmp_path / "mask.nii.gz", Image(read.data > 0, read.affine), like=path)
     assert np.array_equal(by_itk(tmp_path / "mask.nii.gz"), by_itk(path))

@@ -57,7 +57,7 @@ CASES = [
     # A scan is itself.
     Case(
         "twin files are one scan, and the other a row",
-        {f"{A}_FLAIR.nii.gz": {}, f"{A}_FLAIR.nii": {"data": ONES}},
+        {f"{A}_FLAIR.nii.gz": {}, f"{A}_FLAIR.nii": {"shape": (9, 9, 9)}},
         included=("ds_sub-1",),
         reasons={
             "ds_sub-1_dup-2": "another image of this session was chosen: ds_sub-1 (of files with one name .nii.gz"
@@ -184,6 +184,22 @@ CASES = [
             "lies beside the participants' folders, not in one": 1,
             "link to a folder above it": 1,
         },
+    ),
+    Case(
+        "names that are no text, and links that lead nowhere",
+        [
+            f"{A}_FLAIR.nii.gz",
+            f"{B}_acq-a\nb_FLAIR.nii.gz",
+            f"{B}_acq-\udce9_FLAIR.nii.gz",
+            "sub-\t3/anat/sub-3_FLAIR.nii.gz",
+        ],
+        files={"sub-4/anat": "-> anat", "sub-5": "-> ../elsewhere", "sub-6/anat": "-> nowhere"},
+        included=("ds_sub-1",),
+        summary={
+            "its name has characters that are no text, which no table can hold": 3,
+            "link that leads nowhere": 3,
+        },
+        log=("ds/sub-2/anat/sub-2_acq-a\\nb_FLAIR.nii.gz", "sub-2_acq-\\udce9_FLAIR.nii.gz", "ds/sub-\\t3"),
     ),
     Case(
         "images that nobody asked for are counted",
@@ -541,3 +557,28 @@ def test_who_withdrew_is_not_named_among_what_was_left_out(
     _, results = run(tmp_path, {"withdrawn": str(tmp_path / "gone.txt")}, caplog)
     assert "sub-1_T1w" in results.cohort_summary.read_text() and "sub-1_T1w" in caplog.text
     assert "sub-2" not in results.cohort_summary.read_text() + caplog.text
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("participant_id\tstroke\tstroke\nsub-1\tno\tyes\n", "has two columns stroke; leave one"), ("", "it is empty")],
+)
+def test_a_table_ends_the_index_only_where_it_is_asked(
+    tmp_path: Path, make_image: Any, caplog: pytest.LogCaptureFixture, content: str, says: str, asked: bool
+) -> None:
+    make_image(f"ds/{A}_FLAIR.nii.gz")
+    (tmp_path / "ds/participants.tsv").write_text(content)
+    if asked:
+        with pytest.raises(ConfigError, match=says):
+            run(tmp_path, {"labels": {"A": {"none_where": {"stroke": ["no"]}}}}, caplog)
+    else:
+        scans, _ = run(tmp_path, {}, caplog)
+        assert scans["ds_sub-1"].included
+
+
+def test_two_columns_of_a_manifest_with_one_name_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "list.csv").write_text("participant,FLAIR,FLAIR\n1,a.nii,b.nii\n")
+    with pytest.raises(ConfigError, match=r"list.csv: has two columns FLAIR; leave one of each"):
+        run(tmp_path, {"manifest": str(tmp_path / "list.csv")}, caplog)

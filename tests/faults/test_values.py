@@ -50,7 +50,7 @@ def test_what_a_value_means_is_decided_over_the_dataset(tmp_path: Path, name: st
     for number, values in enumerate(masks, start=1):
         data = np.zeros(SHAPE, np.int16)
         data.flat[: len(values)] = sorted(values)
-        saved(tmp_path / f"ds/sub-{number}/anat/sub-{number}_FLAIR.nii", np.ones(SHAPE, np.int16))
+        saved(tmp_path / f"ds/sub-{number}/anat/sub-{number}_FLAIR.nii", np.arange(720, dtype=np.int16).reshape(SHAPE))
         saved(tmp_path / f"ds/derivatives/manual/sub-{number}/anat/sub-{number}_label-A_mask.nii", data)
     found = {"folder": "derivatives/manual", "entities": {"label": "A"}, **source}
     config = load_config(

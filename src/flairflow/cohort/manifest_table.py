@@ -24,6 +24,8 @@ def scans_of_manifest(name: str, dataset: Dataset, config: Config) -> list[Scan]
     if not dataset.manifest.is_file():
         raise ConfigError(f"config: datasets.{name}.manifest: {dataset.manifest} is not a file")
     table = read_foreign_table(dataset.manifest)
+    if twice := table.attrs["twice"]:
+        raise ConfigError(f"{dataset.manifest}: has two columns {', '.join(twice)}; leave one of each")
     for needed in ("participant", config.reference):
         if needed not in table.columns:
             raise ConfigError(

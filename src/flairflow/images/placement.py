@@ -20,6 +20,9 @@ MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 SMALLEST_EDGE, LARGEST_EDGE = 0.2, 12.0
 SHORTEST_VIEW, LONGEST_VIEW = 60.0, 500.0
 
+# How far from the origin, in mm, single numbers of a header still tell a hundredth of a millimetre.
+FURTHEST = 1e5
+
 # Fewer voxels along an axis may be a slab; as many in less than SHORTEST_VIEW are of a wrong size.
 WHOLE_AXIS = 32
 
@@ -88,6 +91,8 @@ def check_plausible(grid: Grid, name: str) -> None:
             f"{name}: voxels of {shown(edges)} mm (of a head {SMALLEST_EDGE:g} to {LARGEST_EDGE:g}); "
             "fix the voxel size, or the unit of length, in its header"
         )
+    if (away := float(np.abs(grid.affine[:3, 3]).max())) > FURTHEST:
+        raise ScanError(f"{name}: lies {away:.3g} mm from the origin; mend the position in its header")
     whole = [view for view, count in zip(views, grid.shape, strict=True) if count >= WHOLE_AXIS]
     if max(views) > LONGEST_VIEW or min(whole, default=SHORTEST_VIEW) < SHORTEST_VIEW:
         raise ScanError(

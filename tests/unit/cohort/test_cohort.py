@@ -388,7 +388,7 @@ def test_the_digest_follows_contents_and_meaning_not_times(tmp_path: Path, make_
     first = run(config)["ds_sub-1"].digest
     path.touch()
     assert run(config)["ds_sub-1"].digest == first
-    make_image(flair_name("1"), data=np.ones((8, 9, 10), np.float32))
+    make_image(flair_name("1"), data=np.arange(720, dtype=np.float32).reshape(8, 9, 10))
     assert run(config)["ds_sub-1"].digest != first
 
 
