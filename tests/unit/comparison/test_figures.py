@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
@@ -92,7 +93,8 @@ def test_distributions_show_each_dataset_and_the_means(tables: Tables) -> None:
 def test_a_single_dataset_is_drawn_once_and_few_scans_as_dots() -> None:
     metrics = metric_table({"one": {"dice": [0.2, 0.4, 0.9]}, "other": {"dice": [0.1, np.nan, 0.3]}})
     (axis,) = panels(distributions(metrics, "A", DICE, ["one", "other"]))
-    points = [tuple(point) for dots in axis.collections for point in np.asarray(dots.get_offsets())]
+    (drawn,) = (found for found in axis.collections if isinstance(found, PathCollection))
+    points = [tuple(point) for point in np.asarray(drawn.get_offsets())]
     assert points == [(0.2, 0), (0.4, 0), (0.9, 0), (0.1, 1), (0.3, 1)]
     assert axis.get_title("left") == "ds, n = 2 to 3"
 

@@ -137,9 +137,9 @@ def row_height(names: Iterable[str], least: float = 0.17) -> float:
 
 def name_rows(axis: Axes, names: Sequence[str], shown: bool = True) -> None:
     """A row per name, the first on top."""
-    axis.set_yticks(range(len(names)), [in_lines(name) if shown else "" for name in names])
+    axis.set_yticks(range(len(names)), [in_lines(name) for name in names] if shown else None)
     axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, labelleft=shown)
     axis.grid(axis="x")
 
 
