@@ -244,9 +244,9 @@ class DefaultModelsSettings(Settings):
     anatomies: Path | None = None
     wmh: Path | None = None
     strokes: Path | None = None
-    brain_updates: Annotated[int, Field(ge=1)] = 1650
+    brain_updates: Annotated[int, Field(ge=1)] = 6400
     brain_spacing: Positive = 2.5
-    lesion_updates: Annotated[int, Field(ge=1)] = 2600
+    lesion_updates: Annotated[int, Field(ge=1)] = 6000
     seed: Annotated[int, Field(ge=0)] = 0
 
 

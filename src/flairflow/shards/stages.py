@@ -53,7 +53,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "register": (
-        5,
+        6,
         lambda config: {
             "registration": _dump(config.registration),
             "brain_mask": config.preprocessing.brain_mask,
@@ -63,7 +63,7 @@ _STAGES: dict[str, tuple[int, Callable[[Config], dict[str, Any]]]] = {
         },
     ),
     "preprocess": (
-        4,
+        5,
         lambda config: {"preprocessing": _dump(config.preprocessing), "labels": config.labels, "images": config.images},
     ),
     "train": (

@@ -140,7 +140,7 @@ def _look_alikes(generator: np.random.Generator, image: Array, around: Surroundi
     mottle = generator.uniform(0.02, 0.09) * around.noise(generator, 18.0)
     mottle += generator.uniform(0.01, 0.06) * around.noise(generator, 6.0)
     basal = np.exp(-((x / 12) ** 2) - ((y - 16) / 16) ** 2 - ((z + 11) / 10) ** 2)
-    mottle += generator.uniform(0.0, 0.4) * bright_cortex(x, y, z) + generator.uniform(0.0, 0.6) * basal
+    mottle += generator.uniform(0.0, 0.5) * bright_cortex(x, y, z) + generator.uniform(0.0, 0.9) * basal
     image = image * (1.0 + mottle * (1.0 - 0.75 * around.white))
     image = image * (1.0 + generator.uniform(0.005, 0.03) * around.noise(generator, 3.0))
     image = image * (1.0 + around.white * generator.uniform(0.0, 0.04) * around.noise(generator, 25.0))

@@ -59,7 +59,7 @@ def draw_disease(generator: np.random.Generator, around: Surroundings, shapes: S
 def paint(generator: np.random.Generator, image: Array, disease: Disease, around: Surroundings, white: float) -> Array:
     """Put the lesions into an image (N,), whose healthy white matter has the brightness `white`."""
     levels = {
-        "wmh": white * generator.uniform(1.3, 2.0),
+        "wmh": white * generator.uniform(1.2, 1.9),
         # Most are bright; some old ones are darker than what was there.
         "stroke": white * (generator.uniform(1.25, 2.2) if generator.random() < 0.88 else generator.uniform(0.3, 0.75)),
     }

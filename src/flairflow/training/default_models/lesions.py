@@ -15,7 +15,7 @@ from flairflow.training.default_models.examples import Brains, Material
 from flairflow.training.default_models.loop import Recipe, learn
 
 NETWORK = NetworkSettings(filters=(16, 32, 64, 128, 160), deep_supervision=1)
-SPACING, PATCH, PATCHES = 1.5, 80, 2
+SPACING, PATCH, PATCHES = 1.5, 80, 4
 WEIGHT = 3.0  # of a lesion's voxel in the cross-entropy, healthy ones having 1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flairflow.brain_mask.network import brain_mask, find_brain
+from flairflow.brain_mask.network import MARGIN, brain_mask, find_brain
 from flairflow.images.grid import Array, Image
 from flairflow.network.model import Model
 from flairflow.simulation.heads.draw import draw_whole_head
@@ -23,7 +23,7 @@ def brain_scores(model: Path, held: Material, seed: int, count: int) -> dict[str
         anatomy = held.anatomies[number % len(held.anatomies)]
         head = draw_whole_head(generator, anatomy, held.shapes)
         mask = brain_mask(find_brain(Image(head.image, head.grid.affine), model), head.grid)
-        scores.append(_dice(mask, head.surface > 0))
+        scores.append(_dice(mask, head.surface > -MARGIN))
     return {"heads": float(count), "dice": round(float(np.mean(scores)), 4), "worst": round(min(scores), 4)}
 
 
