@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -295,18 +296,22 @@ def test_a_killed_shard_goes_on_after_its_last_finished_scan(copied: Run) -> Non
     ledger.unlink()
     command = [sys.executable, "-m", "flairflow.cli", "segment-archive", "--config", "results/config.json"]
     command += ["--shard", shard, "--ensemble", "pseudolabels"]
-    process = subprocess.Popen(command, cwd=copied.folder, stderr=subprocess.DEVNULL)
+    # A group of its own: the work is done in a child.
+    process = subprocess.Popen(command, cwd=copied.folder, stderr=subprocess.DEVNULL, start_new_session=True)
     while not (state.exists() and state.read_bytes().endswith(b"\n")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGSTOP)
+    os.killpg(process.pid, signal.SIGSTOP)
     finished = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
     assert 1 <= len(finished) < len(expected)
     running = status(copied)["stages"][stage]
     assert (running["running"], running["to_go"]) == (1, len(expected) - len(finished))
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    killed = status(copied)
+    # The child ends a moment after.
+    end = time.monotonic() + 60
+    while (killed := status(copied))["stages"][stage]["running"] and time.monotonic() < end:
+        time.sleep(0.05)
     assert killed["stages"][stage]["running"] == killed["stages"]["volumes"]["done"] == 0 and not killed["finished"]
     subprocess.run(command, cwd=copied.folder, check=True, capture_output=True)
     scans = [json.loads(line)["scan"] for line in state.read_text().splitlines()]
