@@ -169,7 +169,8 @@ def test_a_part_of_a_brain_is_aligned_to_its_place(flair: Image, part: slice) ->
     shown = world_points(slab.grid, brain)
     assert error(np.linalg.inv(found.matrix), np.eye(4), shown) < 4.0
     assert found.quality > 0.4
-    np.testing.assert_array_equal(align_brain(slab, brain, kind="affine", seed=0).matrix, found.matrix)
+    again = align_brain(slab, brain, kind="affine", seed=0).matrix
+    np.testing.assert_allclose(again, found.matrix, atol=1e-6)  # in one process ANTs repeats itself to some 1e-10
 
 
 def test_a_wrong_brain_lowers_the_quality(flair: Image) -> None:
