@@ -82,7 +82,7 @@ def volumes(run: Run) -> pd.DataFrame:
 
 def test_good_scans_lose_nothing_by_the_others(run: Run, volumes: pd.DataFrame) -> None:
     good = [f"sub-{name}" for name in GOOD]
-    alone, mixed = (volumes.loc[dataset].loc[good] for dataset in ("alone", "mixed"))
+    alone, mixed = (pd.DataFrame(volumes.loc[dataset].loc[good]) for dataset in ("alone", "mixed"))
     assert len(alone) == 2 * len(GOOD) and (alone["reason"] == "").all()
     pd.testing.assert_frame_equal(alone.drop(columns=["scan"]), mixed.drop(columns=["scan"]))
     root = run.results.masks("given")
