@@ -26,13 +26,13 @@ from flairflow.metrics.registry import METRICS
 from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.ensemble import Ensemble
 from flairflow.network.model import Model, save_model
-from flairflow.network.plan import Plan, Record
 from flairflow.paths import Results
 from flairflow.preprocessing.prepare import Prepared
 from flairflow.preprocessing.preprocess import read_prepared, write_prepared
 from flairflow.shards import stages
 from flairflow.shards.ledger import Row
 from flairflow.shards.run import Outcome
+from small_models import small_plan, small_record
 
 NATIVE = Grid((20, 21, 11), np.diag([2.0, 2.0, 4.0, 1.0]))
 
@@ -84,32 +84,8 @@ class Case:
 def make_model(folder: Path) -> Path:
     network = NetworkSettings(filters=(4, 8, 16), deep_supervision=1)
     torch.manual_seed(3)
-    plan = Plan(
-        strategy="multiclass",
-        part="all",
-        labels=("A", "B"),
-        precedence=("B", "A"),
-        classes=("A", "B"),
-        activation="softmax",
-        images=("FLAIR",),
-        preprocessing=PreprocessingSettings(spacing=2.0),
-        network=network,
-        patch=16,
-        overlap=0.5,
-    )
-    record = Record(
-        seed=0,
-        updates=1,
-        best_update=1,
-        best_score=None,
-        history=(),
-        training_scans=1,
-        validation_scans=0,
-        annotated={},
-        inputs="",
-        precision="32",
-        versions={},
-    )
+    plan = small_plan(network, strategy="multiclass", preprocessing=PreprocessingSettings(spacing=2.0), overlap=0.5)
+    record = small_record()
     weights = network_weights(build_network(network, 1, 3))
     # Every class is somewhere the most probable one.
     for name in weights:

@@ -25,40 +25,16 @@ from flairflow.images.nifti import write_image
 from flairflow.inference.single_images.inputs import brain_masks, check_sequences, find_inputs, likely_device, sort_out
 from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.model import Model, save_model
-from flairflow.network.plan import Plan, Record
 from flairflow.tables import read_table
+from small_models import small_plan, small_record
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of two labels that has learnt nothing."""
     network = NetworkSettings(filters=(4, 8, 16), deep_supervision=0)
-    plan = Plan(
-        strategy="marginal",
-        part="all",
-        labels=("A", "B"),
-        precedence=("B", "A"),
-        classes=("A", "B"),
-        activation="softmax",
-        images=("FLAIR",),
-        preprocessing=PreprocessingSettings(spacing=2.5, bias_correction=False),
-        network=network,
-        patch=32,
-        overlap=0.25,
-    )
-    record = Record(
-        seed=0,
-        updates=1,
-        best_update=1,
-        best_score=None,
-        history=(),
-        training_scans=1,
-        validation_scans=0,
-        annotated={},
-        inputs="",
-        precision="32",
-        versions={},
-    )
+    plan = small_plan(network, preprocessing=PreprocessingSettings(spacing=2.5, bias_correction=False), patch=32)
+    record = small_record()
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, Model(network_weights(build_network(network, 1, 3)), plan, record))
     return folder

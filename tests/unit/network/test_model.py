@@ -8,31 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from flairflow.config.models import NetworkSettings, PreprocessingSettings
+from flairflow.config.models import NetworkSettings
 from flairflow.errors import ConfigError
 from flairflow.network.architecture import build_network, load_network_weights, network_weights
 from flairflow.network.model import Model, load_model, model_hash, save_model
-from flairflow.network.plan import Plan, Record
+from small_models import small_plan, small_record
 
 NETWORK = NetworkSettings(filters=(4, 8, 16), deep_supervision=1)
 
 
 def make_model(seed: int = 0) -> Model:
     torch.manual_seed(seed)
-    plan = Plan(
-        strategy="marginal",
-        part="all",
-        labels=("A", "B"),
-        precedence=("B", "A"),
-        classes=("A", "B"),
-        activation="softmax",
-        images=("FLAIR",),
-        preprocessing=PreprocessingSettings(spacing=1.0),
-        network=NETWORK,
-        patch=16,
-        overlap=0.5,
-    )
-    record = Record(
+    plan = small_plan(NETWORK, overlap=0.5)
+    record = small_record(
         seed=seed,
         updates=4,
         best_update=2,
@@ -42,7 +30,6 @@ def make_model(seed: int = 0) -> Model:
         validation_scans=1,
         annotated={"A": 3, "B": 1},
         inputs="abc",
-        precision="32",
         versions={"torch": "2"},
     )
     return Model(network_weights(build_network(NETWORK, 1, 3)), plan, record)

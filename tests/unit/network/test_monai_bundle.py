@@ -23,9 +23,9 @@ from flairflow.network.activation import Activation, channels, probabilities
 from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.ensemble import Ensemble
 from flairflow.network.model import Model, save_model
-from flairflow.network.plan import Plan, Record
 from flairflow.paths import BUNDLE_FILES
 from flairflow.preprocessing.prepare import prepare
+from small_models import small_plan, small_record
 
 NETWORK = NetworkSettings(filters=(4, 8, 16), deep_supervision=1)
 PREPROCESSING = PreprocessingSettings(spacing=2.0, bias_correction=False)
@@ -33,33 +33,10 @@ PREPROCESSING = PreprocessingSettings(spacing=2.0, bias_correction=False)
 
 def make_model(images: tuple[str, ...], activation: Activation = "softmax", temperature: float = 1.0) -> Model:
     torch.manual_seed(1)
-    plan = Plan(
-        strategy="marginal",
-        part="all",
-        labels=("A", "B"),
-        precedence=("B", "A"),
-        classes=("A", "B"),
-        activation=activation,
-        temperature=temperature,
-        images=images,
-        preprocessing=PREPROCESSING,
-        network=NETWORK,
-        patch=32,
-        overlap=0.25,
+    plan = small_plan(
+        NETWORK, activation=activation, temperature=temperature, images=images, preprocessing=PREPROCESSING, patch=32
     )
-    record = Record(
-        seed=3,
-        updates=1,
-        best_update=1,
-        best_score=None,
-        history=(),
-        training_scans=7,
-        validation_scans=0,
-        annotated={},
-        inputs="0123456789abcdef",
-        precision="32",
-        versions={},
-    )
+    record = small_record(seed=3, training_scans=7, inputs="0123456789abcdef")
     return Model(network_weights(build_network(NETWORK, len(images), channels(activation, 2))), plan, record)
 
 

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from flairflow.config.models import NetworkSettings, PreprocessingSettings
+from flairflow.config.models import NetworkSettings
 from flairflow.errors import ConfigError
 from flairflow.images.grid import Image
 from flairflow.images.nifti import write_image
 from flairflow.network.activation import Activation, channels, probabilities
 from flairflow.network.architecture import build_network, network_weights
 from flairflow.network.model import Model
-from flairflow.network.plan import Plan, Record
 from flairflow.network.sliding_window import predict_logits
 from flairflow.training.calibration import calibrate, fit_temperature, nll
 from flairflow.training.data.patches import read
 from flairflow.training.data.prepared_scan import PreparedScan
 from flairflow.training.strategy import Task, one_class_each
+from small_models import small_plan, small_record
 
 LABELS = ("A", "B")
 TASK = Task(LABELS, ("B", "A"), one_class_each(LABELS))
@@ -32,33 +32,8 @@ SHAPE = (24, 20, 16)
 
 def make_model(activation: Activation, classes: tuple[str, ...] = LABELS) -> Model:
     torch.manual_seed(2)
-    plan = Plan(
-        strategy="trained",
-        part="all",
-        labels=LABELS,
-        precedence=("B", "A"),
-        classes=classes,
-        activation=activation,
-        images=("FLAIR",),
-        preprocessing=PreprocessingSettings(spacing=1.0),
-        network=NETWORK,
-        patch=16,
-        overlap=0.25,
-    )
-    record = Record(
-        seed=0,
-        updates=7,
-        updates_before=5,
-        best_update=7,
-        best_score=None,
-        history=(),
-        training_scans=1,
-        validation_scans=1,
-        annotated={},
-        inputs="trained",
-        precision="32",
-        versions={},
-    )
+    plan = small_plan(NETWORK, strategy="trained", labels=LABELS, classes=classes, activation=activation)
+    record = small_record(updates=7, updates_before=5, best_update=7, validation_scans=1, inputs="trained")
     return Model(network_weights(build_network(NETWORK, 1, channels(activation, len(classes)))), plan, record)
 
 
